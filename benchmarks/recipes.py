@@ -5,15 +5,16 @@ Twenty published recipes of Megatron-Bridge, NeMo, Megatron-MoE-ModelZoo and tor
 were run: their cluster, model, batch, number format and software profile. Each is estimated as it
 is, and the best plan for the same job is searched. A claim is the share of the step that the best
 plan takes off. Above a tenth of it the benchmark says where the time goes and what speaks for
-doubt: how far the recipe's own estimate is off, a tight fit, time that only the host's launches
-take, a range that holds the recipe too. `--json` writes the rows.
+doubt: how far the recipe's own estimate is off, stages that are not balanced, a tight fit and what
+is left with more memory kept free, time that only the host's launches take, decisions of which no
+run was measured, a range that holds the recipe too. `--json` writes the rows.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Estimate, Plan, RankedPlan
     from planner.specs.runs.spec import Run
+    from planner.training.scenario import Scenario
 
 RUNS = Path(__file__).parents[1] / "runs"
 RECIPES = {
@@ -48,6 +50,8 @@ RECIPES = {
 """Rows of the shipped run files, counted from 0."""
 LARGE = 0.1
 """Claims above this share need a reason."""
+ROOM = 0.15
+"""Share of device memory that is kept free where the best plan is a tight fit."""
 LONGEST = 0.01
 """Causes that take this share of the recipe's step off, or more, are named."""
 
@@ -88,6 +92,8 @@ def compared(name: str, run: Run) -> Row | None:
     if not found.plans or measured_s is None:
         return None
     best = found.plans[0]
+    claim = 1 - best.estimate.step_s / recipe.step_s
+    roomy = _with_room(planned.scenario, recipe) if claim > LARGE else ()
     return Row(
         recipe=name,
         devices=planned.plan.degrees.devices,
@@ -97,6 +103,7 @@ def compared(name: str, run: Run) -> Row | None:
         plan=one_line(best.plan),
         reasons=(
             *_reasons(recipe, best, measured_s),
+            *roomy,
             *_dispatched(planned.plan, best.plan),
         ),
     )
@@ -117,6 +124,12 @@ def _reasons(recipe: Estimate, best: RankedPlan, measured_s: float) -> Iterator[
         yield f"the recipe itself is estimated {off:.0%} too slow"
     if best.estimate.fit_class != "fits":
         yield f"a fit that is {best.estimate.fit_class}"
+    busiest = [
+        one.time_detail["slowest_stage_busy_s"] / one.time_detail["mean_stage_busy_s"] - 1
+        for one in (recipe, best.estimate)
+    ]
+    if max(busiest) >= LARGE:
+        yield f"the busiest stage has {busiest[0]:.0%} more than the mean, {busiest[1]:.0%} in this"
     bound = [
         one.time_detail.get("host_bound_s", 0.0) / one.step_s for one in (recipe, best.estimate)
     ]
@@ -129,12 +142,25 @@ def _reasons(recipe: Estimate, best: RankedPlan, measured_s: float) -> Iterator[
         yield f"inside its range, +{confidence.step.high - 1:.0%}"
 
 
+def _with_room(scenario: Scenario, recipe: Estimate) -> tuple[str, ...]:
+    """What is left of the claim with more memory kept free."""
+    found = search(replace(scenario, job=replace(scenario.job, headroom=ROOM)), top=1).plans
+    if not found:
+        return (f"with {ROOM:.0%} of memory free nothing fits",)
+    best = found[0]
+    claim = 1 - best.estimate.step_s / recipe.step_s
+    step = f"{best.estimate.step_s:.3g} s ({claim:+.1%})"
+    return (f"with {ROOM:.0%} of memory free {step}: {one_line(best.plan)}",)
+
+
 def _dispatched(recipe: Plan, best: Plan) -> Iterator[str]:
     """Another dispatcher, whose rate over the network may be inferred."""
     if best.dispatcher is not None and best.dispatcher != recipe.dispatcher:
         yield f"dispatcher {best.dispatcher} instead of {recipe.dispatcher or 'none'}"
     if best.expert_overlap and not recipe.expert_overlap:
         yield "exchanges beside another microbatch, which the recipe does not have"
+    if best.data_sharding == "full" != recipe.data_sharding:
+        yield "full sharding, of which no 8-bit run of a mixture was published"
 
 
 def main() -> None:

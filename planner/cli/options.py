@@ -289,7 +289,7 @@ class WorkloadOptions:
         str | None, option("on|off", "Experts always get as many tokens as their capacity.")
     ] = None
     expert_imbalance: Annotated[
-        str | None, option("X", "Tokens of the fullest expert rank over the mean. [default: 1]")
+        str | None, option("X", "Tokens of the busiest expert over the mean. [default: 1]")
     ] = None
     tokens: Annotated[
         str | None,

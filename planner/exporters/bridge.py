@@ -110,6 +110,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     "--moe-shared-expert-gate": (("model.moe_shared_expert_gate",), True),
     "--moe-grouped-gemm": (("model.moe_grouped_gemm",), True),
     "--overlap-moe-expert-parallel-comm": (("model.overlap_moe_expert_parallel_comm",), True),
+    "--moe-shared-expert-overlap": (("model.moe_shared_expert_overlap",), True),
     "--moe-pad-expert-input-to-capacity": (("model.moe_pad_expert_input_to_capacity",), True),
     "--moe-permute-fusion": (("model.moe_permute_fusion",), True),
     "--use-distributed-optimizer": (

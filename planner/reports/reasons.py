@@ -87,6 +87,7 @@ _OVERLAPS = {
     "tensor": "tensor communication",
     "pipeline": "pipeline sends",
     "expert": "expert exchanges",
+    "shared_expert": "shared experts with exchanges",
 }
 
 

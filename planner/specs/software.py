@@ -33,7 +33,9 @@ from planner.specs.software_parts import (
 
 FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 AttentionKernel = Literal["flash", "unfused"]
-Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline", "expert"]
+Overlap = Literal[
+    "tensor", "gradient_reduce", "parameter_gather", "pipeline", "expert", "shared_expert"
+]
 ModelAxis = Literal["tensor", "pipeline", "context", "expert"]
 RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
 

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from planner.workload.workload import Workload
 
 
-EXCHANGES = ("dispatch", "combine")
+EXCHANGES = DISPATCH, COMBINE = ("dispatch", "combine")
 """The way to the experts, and back."""
+SHARED_EXPERTS = "shared_experts"
+"""What an exchange runs with where the framework has the shared experts beside it."""
 
 
 def is_exchange(operator: Operator) -> bool:
@@ -65,7 +67,7 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
     operators: list[Operator] = []
     moe, dispatcher = workload.model.moe, workload.dispatcher
     assert moe is not None
-    dispatch = name == "dispatch"
+    dispatch = name == DISPATCH
     if shard.expert > 1:
         operators.append(
             Collective(
@@ -77,6 +79,7 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 buffer_bytes=int(buffer_bytes * workload.expert_load),
                 in_forward=True,
                 in_backward=True,
+                runs_with=SHARED_EXPERTS if _beside_shared(workload) else "",
                 copies=workload.token_copies,
                 calls=dispatcher.calls if dispatch else 1,
                 launch_s=dispatcher.dispatch_launch.value if dispatch else 0.0,
@@ -100,6 +103,15 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
             )
         )
     return operators
+
+
+def _beside_shared(workload: Workload) -> bool:
+    """Whether shared experts run beside exchanges: not where another microbatch does
+    (Megatron-LM transformer_config.py: the two exclude each other)."""
+    moe = workload.model.moe
+    shared = moe is not None and moe.shared_expert_ffn_hidden_size
+    asked = "shared_expert" in workload.software.overlap
+    return bool(shared and asked) and not workload.shard.expert_overlap
 
 
 def gathered_exchange(workload: Workload, name: str) -> list[Operator]:

@@ -8,13 +8,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.workload.operators import Matmul, Pointwise
+from planner.workload.operators import Collective, Matmul, Pointwise
 from planner.workload.pointwise import activation
 
 if TYPE_CHECKING:
     from planner.specs.model.spec import MoeSpec
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
+
+
+SHARED_EXPERT = "shared_expert"
+"""How the names of the shared experts' operators begin."""
+
+
+def is_shared(operator: Operator) -> bool:
+    """Whether an operator is the shared experts'; their collectives are not."""
+    return operator.name.startswith(SHARED_EXPERT) and not isinstance(operator, Collective)
+
+
+def is_first(operator: Operator) -> bool:
+    """Whether an operator of the shared experts is their first product, or the activation."""
+    return operator.name.removeprefix(SHARED_EXPERT) in ("_up", "_activation")
 
 
 def activation_in_products(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from planner.workload.expert_exchange import expert_exchange, permutation
 from planner.workload.expert_parts import (
+    SHARED_EXPERT,
     activation_in_products,
     output_bias,
     route,
@@ -91,6 +92,6 @@ def moe_operators(workload: Workload) -> list[Operator]:
     operators += expert_exchange(w, "combine", routed)
     operators.append(permutation(w, "combine", routed))
     if moe.shared_expert_ffn_hidden_size:
-        operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, "shared_expert")
+        operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, SHARED_EXPERT)
         operators += shared_expert_gate(w) if moe.shared_expert_gate else []
     return operators + residual_add(w, "mlp_residual")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from planner.workload.expert_parts import SHARED_EXPERT
 from planner.workload.movable import movable_bytes
 from planner.workload.operators import Collective, FusedAttention, Matmul, Operator, Pointwise
 
@@ -96,7 +97,7 @@ PRODUCED_BY = {"expert_down": "moe_act", "mlp_down": "mlp_act"}
 
 def _units(operator: Operator) -> tuple[str, ...]:
     """The modules of `--recompute-modules` that an operator is part of."""
-    if operator.name.startswith("shared_expert"):
+    if operator.name.startswith(SHARED_EXPERT):
         return ("shared_experts", "moe")
     return _UNITS.get(operator.module) or (operator.module,)
 

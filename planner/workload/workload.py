@@ -8,7 +8,7 @@ t tensor degree, z bytes per element.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, log, sqrt
 from typing import TYPE_CHECKING
 
 from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes, weight_bytes
@@ -151,8 +151,20 @@ class Workload:
         expert = self.software.expert
         capacity = expert.capacity_factor
         if capacity is None:
-            return self.expert_imbalance
-        return capacity if expert.padded else min(self.expert_imbalance, capacity)
+            return self._routed_load
+        return capacity if expert.padded else min(self._routed_load, capacity)
+
+    @property
+    def _routed_load(self) -> float:
+        """The load of the fullest of e ranks, where the busiest of E experts has
+        `expert_imbalance` times the mean. Loads of experts with the deviation s have a maximum of
+        1 + s·sqrt(2 ln E) (the first term of that of E normal variables), ranks hold E/e experts
+        each, so that theirs vary by s·sqrt(e/E), and e of them have the maximum."""
+        moe, ranks = self.model.moe, self.shard.expert
+        if moe is None or ranks == 1:
+            return 1.0
+        share = ranks * log(ranks) / (moe.num_experts * log(moe.num_experts))
+        return 1 + (self.expert_imbalance - 1) * sqrt(share)
 
     @property
     def dispatcher(self) -> Dispatcher:

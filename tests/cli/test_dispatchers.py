@@ -196,3 +196,40 @@ def test_experts_that_no_layer_has_are_searched_too(
     done = planner("search", *job, "--global-batch-size", "16", "--top", "1", "--json")
     assert done.code == 0, done.stderr
     assert json.loads(done.stdout)["plans"]
+
+
+SHARED = """torchrun --nproc_per_node 8 --nnodes 2 pretrain_gpt.py --num-layers 4 --hidden-size 2048
+ --num-attention-heads 16 --ffn-hidden-size 8192 --seq-length 4096 --max-position-embeddings 4096
+ --micro-batch-size 1 --global-batch-size 32 --swiglu --disable-bias-linear --num-experts 64
+ --moe-router-topk 6 --moe-ffn-hidden-size 1408 --moe-shared-expert-intermediate-size 2816
+ --expert-model-parallel-size 16 --moe-token-dispatcher-type alltoall --moe-grouped-gemm --bf16
+ --normalization RMSNorm --vocab-size 102400 --untie-embeddings-and-output-weights
+ --position-embedding-type rope --use-distributed-optimizer"""
+
+
+def test_shared_experts_beside_exchanges_are_read_priced_and_written(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    flag, script = "--moe-shared-expert-overlap", tmp_path / "train.sh"
+
+    def estimated(*more: str) -> Outcome:
+        script.write_text(" ".join((*SHARED.split(), *more)), encoding="utf-8")
+        return planner("estimate", "--cluster", "dgx-h100-16", "--plan", str(script), "--json")
+
+    without, beside = (json.loads(estimated(*more).stdout)["plans"][0] for more in ((), (flag,)))
+    assert beside["estimate"]["step_s"] < without["estimate"]["step_s"]
+    gathered = estimated(flag, "--moe-token-dispatcher-type", "allgather")
+    assert gathered.code == 2
+    assert flag in gathered.stderr
+    profile = (ROOT / "software" / "megatron-core.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(
+        profile.replace("\noverlap: []\n", "\noverlap: [shared_expert]\n"), encoding="utf-8"
+    )
+    job = ("--cluster", "dgx-h100-16", "--nodes", "2", "--model", "deepseek-v2", *BATCH)
+    written = []
+    for name in ("megatron-core", str(tmp_path / "mine.yaml")):
+        file, software = tmp_path / "plan.json", ("--software", name)
+        done = planner("estimate", *job, *SPREAD, *software, "--json")
+        file.write_text(done.stdout, encoding="utf-8")
+        written.append(planner("export", str(file), "--format", "megatron-lm", *software).stdout)
+    assert [flag in arguments for arguments in written] == [False, True]

@@ -370,3 +370,32 @@ def test_region_refusals(
     text = text.replace("Germany,Belgium,3,0.2425", "Germany,Belgium,3,0.2")
     with pytest.raises(InputError, match=message):
         read_facts(written(text, "f"))
+
+
+def test_log_without_its_number_signs(sample: Sample, written: Written) -> None:
+    """Pages that render text lose the signs that start a line."""
+    text = sample("nccl_two_nodes.txt").text
+    bare = read_facts(written(text.replace("#wrong", "wrong").replace("#", " ")))
+    assert bare.collectives == read_facts(written(text)).collectives
+
+
+def test_processes_that_tested_by_themselves(written: Written) -> None:
+    """mpirun with a program that was built without MPI."""
+    ranks = "".join(
+        f"#  Rank  0 Pid {host} on host{host} device  0 [0x00] Tesla V100-SXM2-16GB\n"
+        for host in range(2)
+    )
+    row = "  1310720000  327680000   float   sum  2909.7  450.47  0.00  0e+00\n"
+    with pytest.raises(InputError, match=r"rank 0 2 times: every process tested by itself.*MPI=1"):
+        read_facts(written("# nThread 1 nGpus 1\n" + ranks + row))
+
+
+def test_nodes_as_scontrol_shows_them(written: Written) -> None:
+    node = (
+        "NodeName=gpu-{} Arch=x86_64 CoresPerSocket=48\n   CPUAlloc=0 CPULoad=0.05\n"
+        "   Gres=gpu:h200:8(S:0-1)\n   OS=Linux 5.15.0-91 #101-Ubuntu SMP\n   State=IDLE\n\n"
+    )
+    facts = read_facts(written(node.format("01") + node.format("02")))
+    (kind,) = facts.nodes
+    assert (kind.likely_device, kind.devices_per_node) == ("h200-sxm", 8)
+    assert kind.hosts == ("gpu-01", "gpu-02")

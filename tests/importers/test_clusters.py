@@ -159,7 +159,7 @@ def test_what_nothing_says_is_asked_for(imported: Callable[..., ImportedCluster]
     with pytest.raises(InputError, match="how many devices a node has, and no shipped cluster"):
         imported("topology.conf", nodes=NodeOptions(device="t4"))
     with pytest.raises(InputError, match="how fast the devices of a node reach each other"):
-        imported("topology.conf", nodes=NodeOptions(device="t4", devices_per_node=4))
+        imported("topology.conf", nodes=NodeOptions(device="h100-sxm-80g", devices_per_node=4))
     with pytest.raises(InputError, match="how fast the network is; give --network-bandwidth"):
         imported("topology.conf", nodes=NodeOptions(device="b200-sxm"))
     with pytest.raises(InputError, match=r"did you mean h100-sxm-80gb\?"):
@@ -377,3 +377,13 @@ def test_standard_input(
         monkeypatch.setattr("sys.stdin", file)
         assert run(["import", "cluster", "-"]) == 0
     assert "name: imported\n" in capsys.readouterr().out
+
+
+def test_every_device_on_a_board_has_a_card(imported: Callable[..., ImportedCluster]) -> None:
+    """Where no shipped cluster has nodes of the device and nothing else is said."""
+    stated = NodeOptions(device="h200-sxm", network_bandwidth="50 GB/s")
+    assert group(imported("topology.conf", nodes=stated))["network"]["cards"] == 8
+    cards = NodeOptions(device="rtx-4090", devices_per_node=8, network_bandwidth="10 GB/s")
+    of_cards = group(imported("topology.conf", nodes=cards))
+    assert of_cards["network"]["cards"] == 1
+    assert of_cards["intra_node"] == {"bandwidth": "31.5 GB/s"}

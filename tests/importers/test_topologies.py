@@ -298,3 +298,15 @@ def test_sized_tiers_have_the_groups_they_came_from(
 )
 def test_short_lists_of_hosts_expand_to_the_same(names: list[str]) -> None:
     assert expand_hosts(short(names)) == tuple(names)
+
+
+def test_devices_beside_grace(written: Written) -> None:
+    """Four devices with 18 links are GB200 where the processors have 72 cores each."""
+    row = "GPU{} \t{}\t{}\t0\tN/A\n"
+    text = "\tGPU0\tGPU1\tGPU2\tGPU3\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\n"
+    for place in range(4):
+        cells = "\t".join(" X " if other == place else "NV18" for other in range(4))
+        text += row.format(place, cells, "0-71" if place < 2 else "72-143")
+    assert read_facts(written(text)).nodes[0].likely_device == "gb200"
+    other = written(text.replace("72-143", "0-71"))
+    assert read_facts(other).nodes[0].likely_device == "h100-sxm-80gb"

@@ -60,11 +60,15 @@ def _experts(job: ExportJob) -> Flags:
     beside another microbatch have neither graphs of experts nor shared experts beside them."""
     if job.model.moe is None:
         return {}
-    expert = job.software.expert
+    expert, plan = job.software.expert, job.plan
+    beside = "shared_expert" in job.software.overlap and not plan.expert_overlap
     flags = switches(
         moe_grouped_gemm=expert.grouped_matmul,
         moe_permute_fusion=expert.fused_permutation,
-        overlap_moe_expert_parallel_comm=job.plan.expert_overlap,
+        overlap_moe_expert_parallel_comm=plan.expert_overlap,
+        moe_shared_expert_overlap=beside
+        and bool(job.model.moe.shared_expert_ffn_hidden_size)
+        and (plan.dispatcher or expert.sends_by) != "allgather",
     )
     if expert.capacity_factor is not None:
         flags |= values(moe_expert_capacity_factor=expert.capacity_factor)

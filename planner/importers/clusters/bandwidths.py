@@ -26,6 +26,7 @@ from planner.importers.notes import Notes
 from planner.specs.cluster.nominal import above_nominal
 from planner.specs.unit_text import format_bytes_per_second
 from planner.specs.units import parse_bytes_per_second
+from planner.wording.units import plural
 
 Group = dict[str, Any]
 
@@ -94,6 +95,13 @@ def intra_node(
     measured = measured_intra_node(group, inside, notes)
     if measured is not None:
         return format_bytes_per_second(measured)
+    links = nominal_links(group["device"])
+    if usual is None and links is not None and links.kind == "pcie":
+        bandwidth = format_bytes_per_second(links.bandwidth.value)
+        notes.assumed.append(
+            f"intra_node bandwidth {bandwidth}: the PCI Express of {group['device']}, nominal"
+        )
+        return bandwidth
     option = "--intra-node-bandwidth, such as '300 GB/s' of one device in one direction"
     bandwidth = needed(
         usual, group["device"], "how fast the devices of a node reach each other", option
@@ -115,16 +123,16 @@ def network(
     cards = options.cards or node.cards
     if options.network_bandwidth is not None:
         return {
-            "cards": _cards(cards, usual_network, notes),
+            "cards": _cards(cards, usual_network, group, notes),
             "bandwidth": options.network_bandwidth,
         }
     if node.card_bytes_per_s is not None:
         text = format_bytes_per_second(node.card_bytes_per_s)
-        stated = {"cards": _cards(cards, usual_network, notes), "bandwidth": text}
+        stated = {"cards": _cards(cards, usual_network, group, notes), "bandwidth": text}
         refuse_impossible_network({**group, "network": stated}, outside)
         return stated
     if outside:
-        number = _cards(cards, usual_network, notes)
+        number = _cards(cards, usual_network, group, notes)
         trial = {**group, "network": {"cards": number}}
         measured = measured_network(trial, outside, notes)
         if measured is not None:
@@ -151,11 +159,17 @@ def network(
     return {"cards": number, "bandwidth": bandwidth}
 
 
-def _cards(cards: int | None, usual: Mapping[str, Any] | None, notes: Notes) -> int:
+def _cards(cards: int | None, usual: Mapping[str, Any] | None, group: Group, notes: Notes) -> int:
+    """As stated, or as usual; on boards of several devices each has a card of its own where nothing
+    else is known."""
     if cards is not None:
         return cards
+    links = nominal_links(group["device"])
     number = int(usual["cards"]) if usual is not None else 1
-    notes.assumed.append(f"{number} network {'card' if number == 1 else 'cards'} in a node")
+    if usual is None and links is not None and links.on_board:
+        number = int(group["devices_per_node"])
+    each = ", one for each device" if usual is None and number > 1 else ""
+    notes.assumed.append(f"{plural(number, 'network card')} in a node{each}")
     return number
 
 

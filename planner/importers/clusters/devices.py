@@ -19,6 +19,9 @@ from planner.specs.files.yaml_file import load_document
 BY_NVLINKS = {6: "v100-sxm-32gb", 8: "a800-sxm-80gb", 12: "a100-sxm-80gb", 18: "h100-sxm-80gb"}
 """The device with that many links to a switch; H100, H200 and B200 all have 18."""
 
+ON_GRACE = "gb200"
+"""The device with 18 links to switches beside Grace processors."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownDevice:

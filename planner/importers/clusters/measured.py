@@ -70,8 +70,8 @@ def measured_intra_node(
         return None
     if nominal is not None and rate > nominal:
         notes.assumed.append(
-            f"intra_node bandwidth: the nominal {format_bytes_per_second(nominal)}, which the "
-            f"{shown(widest)} reaches within what is known of collectives"
+            f"intra_node bandwidth: the nominal {format_bytes_per_second(nominal)}; the planner's "
+            f"{shown(widest)} would take more than that to be as fast as measured"
         )
         return nominal
     of_nominal = ""

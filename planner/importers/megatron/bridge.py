@@ -109,6 +109,7 @@ _SWITCHES = {
     "model.moe_permute_fusion": ("--moe-permute-fusion", True),
     "model.overlap_moe_expert_parallel_comm": ("--overlap-moe-expert-parallel-comm", True),
     "comm_overlap.overlap_moe_expert_parallel_comm": ("--overlap-moe-expert-parallel-comm", True),
+    "model.moe_shared_expert_overlap": ("--moe-shared-expert-overlap", True),
     "model.multi_latent_attention": ("--multi-latent-attention", True),
     "model.sequence_parallel": ("--sequence-parallel", True),
     "model.account_for_embedding_in_pipeline_split": (

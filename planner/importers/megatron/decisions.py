@@ -33,6 +33,7 @@ _IMPLEMENTATIONS = ("transformer_engine", "local", "inference_optimized")
 
 _TRAINING_CAPACITY = "--moe-train-capacity-factor"
 EXPERT_OVERLAP = "--overlap-moe-expert-parallel-comm"
+SHARED_EXPERT_OVERLAP = "--moe-shared-expert-overlap"
 _DISPATCHERS = {
     "allgather": "allgather",
     "alltoall": "alltoall",
@@ -153,6 +154,7 @@ def overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
         "parameter_gather": flags.given("--overlap-param-gather"),
         "pipeline": interleaved or flags.given("--overlap-p2p-communication"),
         "expert": flags.given(EXPERT_OVERLAP),
+        "shared_expert": flags.given(SHARED_EXPERT_OVERLAP),
     }
     return tuple(name for name, on in chosen.items() if on)
 

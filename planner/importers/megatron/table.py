@@ -172,6 +172,7 @@ SWITCHES = frozenset(
         "--external-cuda-graph",
         "--moe-grouped-gemm",
         "--overlap-moe-expert-parallel-comm",
+        "--moe-shared-expert-overlap",
         "--moe-permute-fusion",
         "--moe-pad-expert-input-to-capacity",
         "--no-gradient-accumulation-fusion",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from planner.training.layer.groups import group_of
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.training.layer.tally import LayerTally, LayerTime, PassTally
+from planner.workload.expert_exchange import DISPATCH, SHARED_EXPERTS
+from planner.workload.expert_parts import is_first, is_shared
 from planner.workload.operators import Collective, GroupedMatmul, Matmul
 from planner.workload.recompute import EVERY_SECOND_MATMUL, selective
 
@@ -112,9 +114,14 @@ def tally_exchanges(
 
 def separable(software: SoftwareProfile) -> bool:
     """Whether the parts of a layer can be priced one by one: not where full recomputation stops at
-    the layer's last product, or selective recomputation counts through all of its products."""
+    the layer's last product, selective recomputation counts through all of its products, or shared
+    experts run beside exchanges."""
     recompute = software.recompute
-    return not recompute.early_stop and EVERY_SECOND_MATMUL not in recompute.selective_modules
+    return (
+        not recompute.early_stop
+        and EVERY_SECOND_MATMUL not in recompute.selective_modules
+        and "shared_expert" not in software.overlap
+    )
 
 
 def _last_product(operators: Sequence[Operator]) -> int:
@@ -153,12 +160,32 @@ def _cover(
             forward_s=sum(cost.forward_s for cost in attention),
             weight_gradient_s=sum(cost.input_gradient_s for cost in attention),
         )
+    if collective.runs_with == SHARED_EXPERTS:
+        return _beside_exchange(operators, costs, collective)
     overlapped = "tensor" in software.overlap and collective.axis == "tensor"
     if not overlapped or collective.operation == "all_reduce":
         return OperatorTime()
     feeds = collective.in_forward and collective.operation == "all_gather"
     neighbour = _neighbour(operators, index, 1 if feeds else -1)
     return costs[neighbour] if neighbour >= 0 else OperatorTime()
+
+
+def _beside_exchange(
+    operators: Sequence[Operator], costs: Sequence[OperatorTime], exchange: Collective
+) -> OperatorTime:
+    """The shared experts' first product and activation run while tokens travel to their experts,
+    the rest while they come back (Megatron-LM `shared_experts.py`, `linear_fc1_forward_and_act`,
+    `linear_fc2_forward`)."""
+    dispatch = exchange.name.startswith(DISPATCH)
+    beside = [
+        cost
+        for operator, cost in zip(operators, costs, strict=True)
+        if is_shared(operator) and is_first(operator) == dispatch
+    ]
+    return OperatorTime(
+        forward_s=sum(cost.forward_s for cost in beside),
+        weight_gradient_s=sum(cost.backward_s for cost in beside),
+    )
 
 
 def _neighbour(operators: Sequence[Operator], index: int, direction: int) -> int:

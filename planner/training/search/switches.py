@@ -45,6 +45,13 @@ def worth_of_switches(
     return tuple(sorted(found, key=lambda one: one.share))
 
 
+def _sends_beside_shared(scenario: Scenario, plan: Plan) -> bool:
+    """Whether shared experts could run beside the plan's exchanges."""
+    moe = scenario.model.moe
+    exchanged = plan.dispatcher not in (None, "allgather") and not plan.expert_overlap
+    return moe is not None and bool(moe.shared_expert_ffn_hidden_size) and exchanged
+
+
 def _switchable(scenario: Scenario, plan: Plan) -> Iterator[tuple[str, ...]]:
     """Overlaps of what the plan has, those together that frameworks switch together."""
     software, degrees = scenario.job.software, plan.degrees
@@ -57,6 +64,7 @@ def _switchable(scenario: Scenario, plan: Plan) -> Iterator[tuple[str, ...]]:
         tuple(data),
         ("tensor",) if degrees.tensor > 1 and divided else (),
         ("pipeline",) if kind_of(plan.schedule).sends_may_overlap else (),
+        ("shared_expert",) if _sends_beside_shared(scenario, plan) else (),
     )
     for names in possible:
         if names and set(names) <= set(software.overlap_choices):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from planner.hardware.collectives import all_to_all_s
@@ -128,3 +129,42 @@ def test_a_token_travels_once_to_every_device_of_a_node_and_once_to_every_node(
     )
     plain = replace(dispatch, copies=1)
     assert collective_s(plain, group) > collective_s(dispatch, group)
+
+
+@pytest.mark.parametrize("dispatcher", ["alltoall", "deepep"])
+def test_shared_experts_hide_as_much_of_the_exchanges_as_they_take(dispatcher: str) -> None:
+    """First product and activation while tokens travel, the second while they come back, both ways
+    (Megatron-LM `shared_experts.py`); hidden time costs the work beside it its share. A gathering
+    dispatcher has nothing of it, nor exchanges beside another microbatch."""
+    beside = PERFORMANCE.model_copy(update={"overlap": (*PERFORMANCE.overlap, "shared_expert")})
+    of = scenario()
+
+    def priced(software: SoftwareProfile, **shard: object) -> LayerTime:
+        job = workload(model="deepseek-v3", software=software, precision="bf16")
+        job = replace(job, shard=replace(job.shard, dispatcher=dispatcher, **shard))  # type: ignore[arg-type]
+        return layer_time(job, layer_operators(job, "moe"), of.device_types[0], of.topology)
+
+    alone, hidden = priced(PERFORMANCE), priced(beside)
+    assert alone.hidden_s == 0.0
+    kept = 1 - of.device_types[0].links.overlap_cost
+    saved = alone.forward.total_s + alone.backward.total_s
+    saved -= hidden.forward.total_s + hidden.backward.total_s
+    assert saved == pytest.approx(kept * hidden.hidden_s, rel=1e-6)
+    sent = alone.forward.expert_s + alone.backward.expert_s
+    assert 0.02 * sent < hidden.hidden_s <= sent
+    assert priced(beside, expert_overlap=True) == priced(PERFORMANCE, expert_overlap=True)
+    assert priced(beside, expert=1) == priced(PERFORMANCE, expert=1)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 8, 32, 128])
+def test_the_fullest_rank_is_fuller_the_fewer_experts_it_has(ranks: int) -> None:
+    """One rank with all experts has the mean, one expert a rank the stated imbalance. Between them
+    the formula is that of the maxima of normal loads: it is held to loads drawn at random, whose
+    busiest expert is as stated on average."""
+    experts, stated, drawn = 128, 1.4, np.random.default_rng(0)
+    job = replace(workload(expert=ranks), expert_imbalance=stated)
+    assert ranks not in (1, 128) or job.expert_load == pytest.approx({1: 1.0, 128: stated}[ranks])
+    loads = drawn.standard_normal((4000, experts))
+    loads *= (stated - 1) / loads.max(axis=1).mean()
+    fullest = 1 + loads.reshape(4000, ranks, -1).mean(axis=2).max(axis=1).mean()
+    assert job.expert_load - 1 == pytest.approx(fullest - 1, rel=0.35, abs=0.03)

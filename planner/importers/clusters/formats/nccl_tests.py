@@ -25,15 +25,16 @@ _ROW = re.compile(
     rf"(?P<numbers>-?{_NUMBER}(?:[ \t]+(?:N/A|-?{_NUMBER})){{3,9}})"
 )
 _HEAD = re.compile(
-    r"#[ \t]+(?:size[ \t]+count|Rank[ \t]+0[ \t]|nThread|nccl-tests version)"
+    r"(?:#|^|[:>|])[ \t]*"
+    r"(?:size[ \t]+count[ \t]+type|Rank[ \t]+0[ \t]|nThread[ \t]|nccl-tests version)"
     r"|# Collective test starting"
 )
 _RANK = re.compile(
-    r"#[ \t]+Rank[ \t]+(\d{1,7})[ \t]+(?:Group[ \t]+(\d{1,7})[ \t]+)?Pid[ \t]+\d+[ \t]+on[ \t]+"
+    r"\bRank[ \t]+(\d{1,7})[ \t]+(?:Group[ \t]+(\d{1,7})[ \t]+)?Pid[ \t]+\d+[ \t]+on[ \t]+"
     r"(\S+)[ \t]+device[ \t]+(\d{1,4})[ \t]+\[[^\]\n]*\][ \t]*(.*)"
 )
 PROGRAM = re.compile(rf"\b({'|'.join((*OPERATIONS, *UNMODELLED))})_perf\b")
-_WITH_ROOT = re.compile(r"#[ \t]+size[ \t]+count[ \t]+type[ \t]+(?:redop[ \t]+)?root\b")
+_WITH_ROOT = re.compile(r"\bsize[ \t]+count[ \t]+type[ \t]+(?:redop[ \t]+)?root\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,20 @@ def _test(
         )
         for rank, group, host, index, product in _RANK.findall(text)
     ]
+    _refuse_alone(source, part[0][0], devices)
     name = program[1] if program else None
     return collective_of(source, notes, rows, name, devices, ranks=ranks), devices
+
+
+def _refuse_alone(source: Source, line: int, devices: Sequence[Rank]) -> None:
+    """Processes that each believe to be rank 0 test nothing but themselves."""
+    several = len({(one.group, one.host, one.index) for one in devices}) > 1
+    if several and {one.rank for one in devices} == {0} and len({o.group for o in devices}) == 1:
+        raise source.error(
+            f"lists rank 0 {len(devices)} times: every process tested by itself",
+            line,
+            hint="build nccl-tests with MPI=1, so that its processes find each other",
+        )
 
 
 def _rows(part: Sequence[tuple[int, str]], *, has_root: bool) -> list[Row]:
@@ -142,7 +155,7 @@ def _is_wrong(text: str) -> bool:
 def looks_like_text(text: str) -> bool:
     """Whether a text holds the header or the end of a test."""
     return (
-        re.search(r"#[ \t]+size[ \t]+count[ \t]+type", text) is not None
+        re.search(r"\bsize[ \t]+count[ \t]+type[ \t]", text) is not None
         or "# Avg bus bandwidth" in text
         or "# nThread" in text
     )

@@ -1,4 +1,5 @@
-"""Slurm's slurm.conf: which nodes there are, and how many devices of which type each has.
+"""Slurm's slurm.conf, and what `scontrol show node` prints: which nodes there are, and how many
+devices of which type each has.
 
 Man page slurm.conf(5), NODE CONFIGURATION: `NodeName=gpu[001-064] Gres=gpu:h100:8`. It does not say
 how nodes are connected; topology.conf does.
@@ -7,6 +8,7 @@ how nodes are connected; topology.conf does.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from planner.importers.clusters.devices import device_named
@@ -22,6 +24,10 @@ MOST_KINDS = 100
 _NODES = re.compile(
     r"^\s*NodeName\s*=(?:\\\r?\n|.)*\bGres\s*=\s*\S*gpu", re.IGNORECASE | re.MULTILINE
 )
+_SHOWN = re.compile(
+    r"^NodeName=\S+[ \t]+(?:Arch|CoresPerSocket)=[^\n]*\n(?:[ \t]+[^\n]*\n)*?[ \t]+Gres=\S*gpu",
+    re.MULTILINE,
+)
 _GPUS = re.compile(r"(?:^|,)gpu(?::([A-Za-z][\w.-]*))?(?::(\d{1,4}))?(?:\([^)]*\))?(?=,|$)")
 
 
@@ -36,7 +42,28 @@ class _Kind:
 
 
 def looks_like_nodes(text: str) -> bool:
-    return _NODES.search(text) is not None
+    return _NODES.search(text) is not None or _shows_nodes(text)
+
+
+def _shows_nodes(text: str) -> bool:
+    """Whether the lines of a node go on below its name, as `scontrol show node` prints them."""
+    return _SHOWN.search(text) is not None
+
+
+def _lines(source: Source) -> Iterator[tuple[int, str]]:
+    if not _shows_nodes(source.text):
+        yield from logical_lines(source)
+        return
+    start, block = 1, ""
+    for number, line in enumerate(source.lines(), start=1):
+        if block and line[:1].isspace():
+            block += " " + line.strip()
+            continue
+        if block:
+            yield start, block
+        start, block = number, line.strip()
+    if block:
+        yield start, block
 
 
 def read_nodes(source: Source) -> ClusterFacts:
@@ -45,7 +72,7 @@ def read_nodes(source: Source) -> ClusterFacts:
     kinds: dict[_Kind, list[str]] = {}
     seen: set[str] = set()
     default, without = "", 0
-    for number, line in logical_lines(source):
+    for number, line in _lines(source):
         if not re.match(r"\s*NodeName\s*=", line, re.IGNORECASE):
             continue
         settings = settings_of(source, number, line)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from planner.importers.clusters.devices import BY_NVLINKS
+from planner.importers.clusters.devices import BY_NVLINKS, ON_GRACE
 from planner.importers.clusters.facts import ClusterFacts, NodeFacts
 from planner.importers.notes import Notes
 from planner.importers.source import Source
@@ -24,6 +24,8 @@ _CARD = re.compile(
 _CELL = re.compile(r"X|SYS|SOC|NODE|PHB|PXB|PIX|NV\d{1,3}|N/A|OK|NS|CNS|PROT")
 _NVLINKS = re.compile(r"NV(\d{1,3})")
 _NEAR = ("PIX", "PXB")
+_GRACE = re.compile(r"[ \t]0-71[ \t][\s\S]*[ \t]72-143[ \t]")
+"""Affinities of two processors of 72 cores without siblings, as NVIDIA's Grace are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ def read_topology(source: Source) -> ClusterFacts:
     if not tables:
         raise source.error("holds no table of nvidia-smi topo -m")
     notes = Notes()
-    nodes = [_node(table, notes) for table in tables]
+    grace = _GRACE.search(source.text) is not None
+    nodes = [_node(table, notes, grace=grace) for table in tables]
     if len(tables) > 1:
         notes.assumed.append(f"{len(tables)} tables are {len(tables)} kinds of nodes")
     if "UUID: MIG-" in source.text:
@@ -118,7 +121,7 @@ def _read_table(source: Source, lines: list[str], index: int, names: tuple[str, 
     return _Table(index + 1, names, tuple(rows[name] for name in gpus))
 
 
-def _node(table: _Table, notes: Notes) -> NodeFacts:
+def _node(table: _Table, notes: Notes, *, grace: bool) -> NodeFacts:
     count = table.devices
     where = f"line {table.line}"
     links = _links(table)
@@ -131,9 +134,13 @@ def _node(table: _Table, notes: Notes) -> NodeFacts:
             "does not say their speed"
         )
     _note_others(table, links, where, notes)
-    others = " (H200 and B200 have as many)" if links == 18 else ""
+    likely, others = BY_NVLINKS.get(links), ""
+    if links == 18 and grace:
+        likely, others = ON_GRACE, " and processors of 72 cores (GB300 has as many)"
+    elif links == 18:
+        others = " (H200, B200 and GB200 have as many)"
     return NodeFacts(
-        likely_device=BY_NVLINKS.get(links),
+        likely_device=likely,
         because=f"it has {links} NVLinks{others}",
         devices_per_node=count,
         whole=True,

@@ -1,0 +1,151 @@
+"""What constants rest on: `python -m benchmarks.constants [PART OF A NAME …]`.
+
+Constants that training runs decide are tried at several ratios of their shipped values on the run
+files of their devices or software profiles, each file weighted alike, then with every publication
+left out in turn. A row says how many publications there are, the ratio with the least mean error,
+the ratios that the others choose without one of them, and the error of the publication left out at
+their choice, beside its error at the shipped value.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from planner.specs.files.catalog import list_shipped, resolve
+from planner.specs.load import load_device
+from planner.specs.runs.build import References, load_runs
+from planner.validation.compare import compare_run
+from planner.validation.residuals import publication
+from planner.validation.statistics import mean
+from planner.validation.validate import with_device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from planner.specs.runs.spec import Run
+
+RATIOS = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
+DEVICES = {
+    "a100-sxm-80gb": ("sustained.matmul", "sustained.links", "memory.efficiency"),
+    "h100-sxm-80gb": (
+        "sustained.matmul",
+        "matmul.efficiency_8bit",
+        "sustained.links",
+        "memory.efficiency",
+    ),
+    "b200-sxm": ("matmul.efficiency", "matmul.efficiency_8bit"),
+    "gb200": ("matmul.efficiency", "matmul.efficiency_8bit"),
+    "gb300": ("matmul.efficiency_8bit",),
+}
+SOFTWARE = {
+    "megatron-core": (
+        "host_launch",
+        "collective_launch",
+        "expert.product_launch",
+        "expert.overlapped_share",
+    ),
+    "megatron-core-perf": ("expert.quantized_launch",),
+    "megatron-core-mlperf": ("step_overhead",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
+    """`path` of a value in the file `name` of a device or a software profile."""
+
+    kind: str
+    name: str
+    path: str
+
+    def scaled(self, run: Run, ratio: float) -> Run:
+        """The run with the constant at that ratio of its shipped value."""
+        if self.kind == "device":
+            device = _scaled(load_device(self.name), self.path.split("."), ratio)
+            return replace(run, cluster=with_device(run.cluster, device))
+        software = _scaled(run.job.software, self.path.split("."), ratio)
+        return replace(run, job=replace(run.job, software=software))
+
+    def counts(self, run: Run) -> bool:
+        """Whether the run has the device or the profile."""
+        if self.kind == "software":
+            return run.job.software.name == self.name
+        return {group.device.name for group in run.cluster.node_groups} == {self.name}
+
+
+def _scaled(part: Any, path: Sequence[str], ratio: float) -> Any:
+    if not path:
+        return part.model_copy(update={"value": part.value * ratio})
+    name, *rest = path
+    return part.model_copy(update={name: _scaled(getattr(part, name), rest, ratio)})
+
+
+def errors(constant: Constant, files: dict[str, tuple[str, list[Run]]]) -> dict[str, list[float]]:
+    """By publication, the mean error at every ratio: of its files, each weighted alike."""
+    found: dict[str, list[list[float]]] = {}
+    for source, runs in files.values():
+        counted = [run for run in runs if constant.counts(run) and _timed(run)]
+        if counted:
+            each = [[_error(constant.scaled(run, ratio)) for run in counted] for ratio in RATIOS]
+            found.setdefault(source, []).append([mean(one) for one in each])
+    return {
+        source: [mean(column) for column in zip(*several, strict=True)]
+        for source, several in found.items()
+    }
+
+
+def _timed(run: Run) -> bool:
+    return compare_run(run).step is not None
+
+
+def _error(run: Run) -> float:
+    step = compare_run(run).step
+    assert step is not None
+    return abs(step.error)
+
+
+def best(by_source: dict[str, list[float]], without: str | None = None) -> int:
+    """The place of the ratio with the least mean error over the publications but one."""
+    kept = [row for source, row in by_source.items() if source != without]
+    sums = [sum(column) for column in zip(*kept, strict=True)]
+    return min(range(len(RATIOS)), key=lambda place: (sums[place], abs(RATIOS[place] - 1)))
+
+
+def row(constant: Constant, by_source: dict[str, list[float]]) -> str:
+    shipped, chosen = RATIOS.index(1.0), best(by_source)
+    name = f"`{constant.path}` of {constant.name}"
+    cells = [name, str(len(by_source)), f"{RATIOS[chosen]:g}"]
+    if len(by_source) > 1:
+        others = {source: best(by_source, source) for source in by_source}
+        spread = sorted({RATIOS[place] for place in others.values()})
+        left_out = mean([by_source[source][place] for source, place in others.items()])
+        ends = [f"{spread[0]:g}", f"{spread[-1]:g}"]
+        cells += [" to ".join(dict.fromkeys(ends)), f"{left_out:.1%}"]
+    else:
+        cells += ["-", "-"]
+    cells.append(f"{mean([errors[shipped] for errors in by_source.values()]):.1%}")
+    return "| " + " | ".join(cells) + " |"
+
+
+def constants(wanted: list[str]) -> Iterator[Constant]:
+    for kind, listed in (("device", DEVICES), ("software", SOFTWARE)):
+        for name, paths in listed.items():
+            for path in paths:
+                if not wanted or any(word in f"{path} of {name}" for word in wanted):
+                    yield Constant(kind=kind, name=name, path=path)
+
+
+def main() -> None:
+    references, files = References(), {}
+    for name in list_shipped("runs"):
+        loaded = load_runs(resolve("runs", name), references)
+        files[name] = (publication(loaded.source), list(loaded.runs))
+    print("| constant | publications | best ratio | without one | left out | shipped |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for constant in constants(sys.argv[1:]):
+        print(row(constant, errors(constant, files)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
