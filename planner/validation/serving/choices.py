@@ -22,8 +22,8 @@ LIMITS = (0.25, 0.5, 0.75)
 FEWEST = 4
 """Runs of a job, at least, for a choice among them."""
 NOISE = 0.036
-"""Share by which nine of ten repeated runs of one configuration differ at most (527 configurations of
-InferenceMAX, December 2025 and January 2026): a limit that is exceeded by less is not missed."""
+"""Share by which nine of ten repeated runs of one configuration differ at most (527 configurations
+of InferenceMAX, December 2025 and January 2026): a limit exceeded by less is not missed."""
 CLOSE = 0.1
 """Share of the best throughput within which a choice counts as close."""
 
