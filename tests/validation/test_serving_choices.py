@@ -20,8 +20,9 @@ def run(layout: int, tpot: tuple[float, float], rate: tuple[float, float]) -> Ch
 
 
 def test_a_choice_is_judged_by_what_was_measured() -> None:
-    """Limits are 1, 2 and 3. Under 1 only the first is estimated to keep it; under 2 the second is
-    chosen and lacks a fifth of the first; under 3 the third, which was measured at 4."""
+    """Limits are 1.4, 2.4 and 3.5, between the measured times. Only the first run is estimated to
+    keep the first; under the second the second run is chosen and lacks a fifth of the first; under the
+    last the fourth, which was measured at 4."""
     runs = [
         run(1, (1.0, 1.0), (10, 10)),
         run(2, (2.0, 2.0), (20, 8)),

@@ -9,6 +9,7 @@ limit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from planner.validation.compare import Comparison
 
 LIMITS = (0.25, 0.5, 0.75)
-"""Shares of a job's runs whose measured TPOT is within the limit."""
+"""Shares of a job's runs whose measured TPOT is within a limit, which lies between two of them."""
 FEWEST = 4
 """Runs of a job, at least, for a choice among them."""
 NOISE = 0.036
@@ -78,7 +79,8 @@ def _choices(runs: Sequence[ChoosableRun]) -> Iterator[Choice]:
     """One for each limit."""
     measured = sorted(run.tpot.measured for run in runs)
     for share in LIMITS:
-        limit_s = measured[int(share * (len(measured) - 1))]
+        at = int(share * (len(measured) - 1))
+        limit_s = sqrt(measured[at] * measured[at + 1])
         within = [run for run in runs if run.tpot.predicted <= limit_s]
         pick = max(within, key=lambda run: run.rate.predicted, default=None)
         if pick is None:
