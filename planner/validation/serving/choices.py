@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from planner.validation.compare import Comparison
 
 LIMITS = (0.25, 0.5, 0.75)
-"""Shares of a job's runs whose measured TPOT is within a limit, which lies between two of them."""
+"""Shares of a job's runs whose measured TPOT is within a limit, each between two of them."""
 FEWEST = 4
 """Runs of a job, at least, for a choice among them."""
 NOISE = 0.036
