@@ -21,8 +21,8 @@ def run(layout: int, tpot: tuple[float, float], rate: tuple[float, float]) -> Ch
 
 def test_a_choice_is_judged_by_what_was_measured() -> None:
     """Limits are 1.4, 2.4 and 3.5, between the measured times. Only the first run is estimated to
-    keep the first; under the second the second run is chosen and lacks a fifth of the first; under the
-    last the fourth, which was measured at 4."""
+    keep the first. Under the second the second run is chosen, which lacks a fifth of the first, and
+    under the last the fourth, which was measured at 4."""
     runs = [
         run(1, (1.0, 1.0), (10, 10)),
         run(2, (2.0, 2.0), (20, 8)),
