@@ -123,6 +123,16 @@ def cost_table(
     )
 
 
+def joined(parts: Sequence[CostTable]) -> CostTable:
+    """The rows of all tables. Rows are the second-to-last axis, or the only axis of a vector."""
+    shards = tuple(shard for part in parts for shard in part.shards)
+    columns = {}
+    for name in (field.name for field in fields(CostTable) if field.name != "shards"):
+        arrays = [getattr(part, name) for part in parts]
+        columns[name] = np.concatenate(arrays, axis=max(arrays[0].ndim - 2, 0))
+    return CostTable(shards=shards, **columns)
+
+
 def _by_shape(found: list[list[LayerPrice]]) -> NDArray[np.int64]:
     """[S, R, K]: elements of each weight of a layer, at the first weight of that shape under a
     shard and 0 at the others."""
