@@ -74,6 +74,12 @@ class CostTable:
     residual_bytes: NDArray[np.int64]
     placeholder_bytes: NDArray[np.int64]
 
+    def priced(self, row: int) -> bytes:
+        """All prices of a row: the same for shards that cost the same."""
+        arrays = [getattr(self, field.name) for field in fields(self) if field.name != "shards"]
+        rows = [one.take(row, axis=-2) if one.ndim > 1 else one[row] for one in arrays]
+        return b"".join(one.tobytes() for one in rows)
+
 
 def cost_table(
     scenario: Scenario, shards: Sequence[Shard], prices: LayerPrices | None = None
