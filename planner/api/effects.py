@@ -37,6 +37,13 @@ def check_plan_options(plan: Plan, settings: Settings) -> None:
         raise InputError(
             "--offload-to: nothing of the optimizer is offloaded", hint="give --optimizer-offload"
         )
+    if settings.update_stride is not None and not plan.optimizer_offload:
+        raise InputError(
+            "--update-stride: nothing of the optimizer is offloaded",
+            hint="give --optimizer-offload",
+        )
+    if settings.update_stride is not None and settings.offload_to == "nvme":
+        raise InputError("--update-stride: states on drives are updated by the processors alone")
     if settings.offload_modules and not plan.activation_offload:
         raise InputError(
             "--offload-modules: no activations are offloaded", hint="give --activation-offload"

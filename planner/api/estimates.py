@@ -70,6 +70,11 @@ def estimate(
         return _priced(*_of_axes(cluster, _needed(model), options))
     refuse_decisions(options, plan)
     asked, given = AskedJob.of(options), GivenPlan.of(plan)
+    if given.plan.chooses_modules and asked.settings.modules_stated:
+        raise InputError(
+            f"--recompute-modules, --offload-modules: {name_of(plan)} chooses its own modules",
+            hint="leave them out, or give the other decisions as options",
+        )
     needed = _needed(model)
     scenario = given.scenario(load_cluster(cluster), load_model(needed), asked)
     given.check(scenario)

@@ -53,6 +53,8 @@ class JobKeywords(TypedDict, total=False):
     """Lengths of the sequences that are packed into one of `seq_length`, or a file of them."""
     offload_to: str | None
     """Where an offloaded optimizer is kept: host or nvme."""
+    update_stride: int | None
+    """Of so many sub-groups of an offloaded optimizer one is updated on the device."""
     offload_modules: str | Sequence[str] | None
     """Modules whose activations may be offloaded, as Megatron-LM names them."""
     recompute_modules: str | Sequence[str] | None

@@ -28,6 +28,7 @@ def read_cluster(name: str) -> ClusterSpec:
 
 def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords:
     from planner.plan import PRECISIONS
+    from planner.specs.software_parts import MOST_STRIDE
 
     return {
         "nodes": values.whole("--nodes", workload.nodes, most=ranges.MOST_NODES),
@@ -47,6 +48,9 @@ def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords
         "loss_chunks": values.whole("--loss-chunks", workload.loss_chunks, most=ranges.MOST_CHUNKS),
         "allocator": workload.allocator,
         "offload_to": workload.offload_to,
+        "update_stride": values.whole(
+            "--update-stride", workload.update_stride, most=MOST_STRIDE, least=2
+        ),
         "uneven_replicas": values.switch("--uneven-replicas", workload.uneven_replicas),
         "offload_modules": workload.offload_modules,
         "recompute_modules": workload.recompute_modules,

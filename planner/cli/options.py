@@ -236,6 +236,10 @@ class WorkloadOptions:
     offload_to: Annotated[
         str | None, option("PLACE", "Where an offloaded optimizer is: host or nvme.")
     ] = None
+    update_stride: Annotated[
+        str | None,
+        option("N", "The device updates one of N sub-groups of an offloaded optimizer."),
+    ] = None
     offload_modules: Annotated[
         str | None,
         option("NAME,...", "Modules whose activations may leave the device, such as core_attn."),

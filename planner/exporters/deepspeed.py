@@ -71,6 +71,11 @@ def code_notes(job: ExportJob) -> tuple[str, ...]:
     degrees = job.plan.degrees
     if degrees.pipeline == 1:
         notes = []
+        if job.plan.optimizer_offload and job.software.offload.stride is not None:
+            notes.append(
+                "a stride of the update needs the branch deep-optimizer-states of "
+                "DataStates/DeepSpeed"
+            )
         if degrees.context > 1:
             notes.append(
                 "divided sequences are code: every attention is a "
@@ -130,6 +135,15 @@ def _refuse_context(job: ExportJob) -> None:
         raise _cannot("degrees.context", "it excludes tensor parallelism and a pipeline")
     if degrees.expert > 1 and job.plan.data_sharding == "full":
         raise _cannot("degrees.context", "it excludes sharded experts in ZeRO-3")
+
+
+def _overlaps(job: ExportJob) -> bool:
+    """`overlap_comm`. Raises: Inexpressible where one of what stage 3 overlaps does not."""
+    overlap = job.software.overlap
+    reduced = "gradient_reduce" in overlap
+    if job.plan.data_sharding == "full" and reduced != ("parameter_gather" in overlap):
+        raise _cannot("software.overlap", "in ZeRO-3 reductions and gathers overlap both or not")
+    return reduced
 
 
 def _refuse_recompute(job: ExportJob) -> None:
@@ -196,10 +210,11 @@ def _zero(job: ExportJob) -> Json:
     elements = software.bucket_bytes.value // STATE_BYTES[software.gradient_reduce_dtype]
     return {
         "stage": STAGES[job.plan.data_sharding],
-        "overlap_comm": "gradient_reduce" in software.overlap,
+        "overlap_comm": _overlaps(job),
         "contiguous_gradients": True,
         "reduce_bucket_size": elements,
         "allgather_bucket_size": elements,
+        **_sub_group(job),
         **_group(job),
         **_offload(job),
     }
@@ -212,11 +227,25 @@ def _offload(job: ExportJob) -> Json:
     states = host
     if job.software.offload.to == "nvme":
         states = {"device": "nvme", "nvme_path": NVME_PATH, "pin_memory": True}
-    ratio = {} if share == 1 else {"ratio": share}
+    ratio: Json = {} if share == 1 else {"ratio": share}
+    if job.software.offload.stride is not None:
+        stride = job.software.offload.stride
+        ratio |= {
+            "prefetch_optimizer": True,
+            "part_grads_async": True,
+            "prefetch_optimizer_gap": stride,
+        }
     return {
         **({"offload_optimizer": {**states, **ratio}} if share else {}),
         **({"offload_param": host} if job.plan.weight_offload else {}),
     }
+
+
+def _sub_group(job: ExportJob) -> Json:
+    """Where it decides what the device stages; DeepSpeed's own elsewhere."""
+    offload = job.software.offload
+    staged = job.plan.optimizer_offload and offload.stride is not None
+    return {"sub_group_size": int(offload.sub_group.value)} if staged else {}
 
 
 def _checkpoints(job: ExportJob) -> Json:

@@ -106,6 +106,7 @@ class ExportJob:
 def export_job(scenario: Scenario, plan: Plan, *, rank: int = 1) -> ExportJob:
     """A plan, ready to export; `planner.training.search.plans.build.check_plan` has accepted it for
     the scenario."""
+    scenario = scenario.treating(plan.recompute_modules, plan.offload_modules)
     groups = {name: group for group in scenario.cluster.node_groups for name in group.hosts or ()}
     hosts: list[Host] = []
     left = plan.degrees.devices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,10 +79,13 @@ def recomputed_per_stage(stages: Sequence[Stage], per_chunk: int) -> tuple[int, 
 
 
 def recomputed_per_chunk(stages: Sequence[Stage], per_stage: Sequence[int]) -> int | None:
-    """The inverse of `recomputed_per_stage`; None when no number per chunk gives `per_stage`."""
+    """The inverse of `recomputed_per_stage`; None when no number per chunk gives `per_stage`. More
+    per chunk is more in all, so that the number is found by bisection."""
     most = max((end - start for stage in stages for start, end in stage.chunks), default=0)
-    counts = range(most + 1)
-    return next((n for n in counts if recomputed_per_stage(stages, n) == tuple(per_stage)), None)
+    wanted = sum(per_stage)
+    counts = range(most if wanted else 0)
+    found = bisect_left(counts, wanted, key=lambda count: sum(recomputed_per_stage(stages, count)))
+    return found if recomputed_per_stage(stages, found) == tuple(per_stage) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,10 @@ class Plan:
     optimizer_offload: float = 0.0
     weight_offload: bool = False
     activation_offload: float = 0.0
+    recompute_modules: tuple[str, ...] | None = None
+    """What selective recomputation computes again; None: what the job says."""
+    offload_modules: tuple[str, ...] | None = None
+    """Whose activations are in the memory of the hosts; None: what the job says."""
 
     @property
     def choices(self) -> dict[str, int | float | str | bool | None]:
@@ -141,6 +149,11 @@ class Plan:
             "weight_offload": self.weight_offload,
             "activation_offload": self.activation_offload,
         }
+
+    @property
+    def chooses_modules(self) -> bool:
+        """Whether it says by itself which modules are computed again or offloaded."""
+        return (self.recompute_modules, self.offload_modules) != (None, None)
 
     @property
     def sharding_groups(self) -> int:

@@ -26,7 +26,7 @@ from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN, SHARED_OR_OFFL
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
-from planner.specs.settings import Settings
+from planner.specs.settings import OFFLOADED, RECOMPUTED, Settings
 from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:
@@ -204,9 +204,31 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         optimizer_offload=0.0 if share is None else share.share(),
         weight_offload=weights is not None and weights.flag(),
         activation_offload=0.0 if activations is None else activations.share(),
+        recompute_modules=_modules(node.get("recompute_modules"), RECOMPUTED),
+        offload_modules=_modules(node.get("offload_modules"), OFFLOADED),
     )
     _check_shape(node, plan)
+    _check_modules(node, plan)
     return plan
+
+
+def _check_modules(node: Node, plan: Plan) -> None:
+    """Modules are named where plans treat any."""
+    if plan.recompute_modules and plan.recompute.granularity != "selective":
+        node["recompute_modules"].fail(
+            f'recomputation is "{plan.recompute.granularity}", and modules need "selective"'
+        )
+    if plan.offload_modules and not plan.activation_offload:
+        node["offload_modules"].fail("no activations are offloaded: activation_offload is missing")
+
+
+def _modules(node: Node | None, known: Sequence[str]) -> tuple[str, ...] | None:
+    if node is None:
+        return None
+    named = tuple(item.text(known) for item in node.items())
+    if not named or len(set(named)) < len(named):
+        node.fail("names each module once, and one at least")
+    return named
 
 
 def _optional(node: Node, key: str, read: Callable[[Node], T]) -> T | None:

@@ -8,7 +8,7 @@ from planner.budget import Stopped
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
 from planner.plan_document.read import DECISIONS, SUGGESTED, read_decisions
 from planner.plan_document.read_estimate import bytes_of, read_estimate
-from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
+from planner.plan_document.schema_parts import SELDOM
 from planner.plan_document.schema_search import CLOUD_AXES, RANK_BY
 from planner.solver import EngineRecord, SolverRecord
 from planner.specs.software import Overlap
@@ -157,8 +157,8 @@ def _cloud(node: Node | None) -> Cloud | None:
         peak_bytes=tuple(peaks),
         axes={
             axis: _column(column, len(bounds))
-            for axis in (*CLOUD_AXES, *ONLY_WHERE_CHOSEN)
-            for column in (node.get(axis) if axis in ONLY_WHERE_CHOSEN else node[axis],)
+            for axis in (*CLOUD_AXES, *SELDOM)
+            for column in (node.get(axis) if axis in SELDOM else node[axis],)
             if column is not None
         },
     )

@@ -32,6 +32,7 @@ from planner.specs.settings import (
     STATES,
     Settings,
 )
+from planner.specs.software_parts import MOST_STRIDE
 
 SCHEMA_ID = "planner/plans/1"
 SERVING_SCHEMAS = "planner/serving-plans/"
@@ -145,6 +146,7 @@ def _settings() -> Schema:
             "packed_length": POSITIVE,
             "start_whole": FLAG,
             "offload_to": choice(*PLACES),
+            "update_stride": {"type": "integer", "minimum": 2, "maximum": MOST_STRIDE},
             "recompute_modules": list_of(choice(*RECOMPUTED)),
             "offload_modules": list_of(choice(*OFFLOADED)),
             "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},

@@ -6,6 +6,7 @@ from typing import Any
 
 from planner.plan import AXES, DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.specs.names import HOST_PATTERN, NAME_PATTERN
+from planner.specs.settings import OFFLOADED, RECOMPUTED
 
 Schema = dict[str, Any]
 
@@ -23,7 +24,11 @@ PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
 SHARED_OR_OFFLOADED = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
 """Decisions about where states and activations live."""
-ONLY_WHERE_CHOSEN = ("dispatcher", "expert_overlap", *SHARED_OR_OFFLOADED)
+SELDOM = ("dispatcher", "expert_overlap", *SHARED_OR_OFFLOADED)
+"""Axes of a search that a document has where they are not the usual ones."""
+MODULES = ("recompute_modules", "offload_modules")
+"""Decisions about modules of layers."""
+ONLY_WHERE_CHOSEN = (*SELDOM, *MODULES)
 """Decisions that a document has where they are not the usual ones."""
 
 
@@ -101,5 +106,15 @@ def decisions() -> Schema:
             "description": "Share of what microbatches leave for their backward pass that is in "
             "the memory of the hosts. Missing: none.",
             **PART,
+        },
+        "recompute_modules": {
+            "description": "What selective recomputation computes again. Missing: what the job "
+            "says.",
+            **list_of(choice(*RECOMPUTED), minItems=1),
+        },
+        "offload_modules": {
+            "description": "Whose activations are in the memory of the hosts. Missing: what the "
+            "job says.",
+            **list_of(choice(*OFFLOADED), minItems=1),
         },
     }

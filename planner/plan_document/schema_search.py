@@ -13,6 +13,7 @@ from planner.plan_document.schema_parts import (
     PART,
     POSITIVE,
     SECONDS,
+    SELDOM,
     TEXT,
     Schema,
     choice,
@@ -256,14 +257,11 @@ def _cloud() -> Schema:
     columns = {
         "step_bound_s": list_of(SECONDS),
         "peak_bytes": list_of(COUNT),
-        **{
-            axis: list_of(_AXIS_VALUES.get(axis, POSITIVE))
-            for axis in (*CLOUD_AXES, *ONLY_WHERE_CHOSEN)
-        },
+        **{axis: list_of(_AXIS_VALUES.get(axis, POSITIVE)) for axis in (*CLOUD_AXES, *SELDOM)},
     }
     return {
         "description": "Every combination that fits, in columns of one length: what its step takes "
         "at least and the peak of the stage with the least room. Both are of the usual stage "
         "layout; where nodes differ, the first is of every layout.",
-        **record(columns, optional=ONLY_WHERE_CHOSEN),
+        **record(columns, optional=SELDOM),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.plan import AXES
+from planner.plan_document.schema_parts import MODULES
 
 if TYPE_CHECKING:
     from planner.plan import Plan
@@ -51,4 +52,10 @@ def _only_where_chosen(plan: Plan) -> dict[str, Any]:
         **({"optimizer_offload": plan.optimizer_offload} if plan.optimizer_offload else {}),
         **({"weight_offload": True} if plan.weight_offload else {}),
         **({"activation_offload": plan.activation_offload} if plan.activation_offload else {}),
+        **{
+            name: list(chosen)
+            for name in MODULES
+            for chosen in (getattr(plan, name),)
+            if chosen is not None
+        },
     }

@@ -75,7 +75,8 @@ CHOICES = (
     Decision(
         header="recompute",
         name="recompute",
-        show=labels.recompute,
+        show=labels.recompute_kind,
+        say=labels.recompute,
         number=False,
         brief="recomp",
         shorter=(("selective", "select"),),
@@ -110,7 +111,8 @@ CHOICES = (
     Decision(
         header="offload",
         name="offloaded",
-        show=labels.offloading,
+        show=labels.offloaded_kinds,
+        say=labels.offloading,
         quiet="none",
         number=False,
         shorter=(("of the optimizer", "opt"), ("optimizer", "opt")),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.arrays import distinct_rows, numbered
+from planner.arrays import distinct, distinct_rows, numbered
 from planner.schedule.build import build
 from planner.schedule.orders import alternating
 from planner.schedule.passes import PassKind, Schedule
@@ -78,13 +78,16 @@ def heaviest_in_flight(
     virtual_stages: int = 1,
     num_microbatches: Ints,
     differ: NDArray[np.bool_] | None = None,
+    stage_of: Ints | None = None,
 ) -> tuple[Ints, NDArray[np.intp]]:
     """Activations per chunk at the moment when they weigh most, [M, p, v], and each plan's row in
     that array, [N]. One activation of a chunk weighs `weights` [N, p, v] (bytes, for example), for
     N plans with `num_microbatches` each.
 
     On stages where `differ` [p] is false all chunks weigh the same; there they are only counted.
+    `stage_of`: the stage of every entry of p where these are not the stages in order.
     """
+    of = np.arange(stages) if stage_of is None else stage_of
     numbers, number = numbered(num_microbatches)
     counted = peak_in_flight(
         name, stages=stages, virtual_stages=virtual_stages, num_microbatches=numbers
@@ -99,24 +102,27 @@ def heaviest_in_flight(
     enough = (kept == counted).all(axis=(1, 2))
     different, of_number = numbered(np.where(enough, fewer, numbers))
     which = of_number[number]
-    uneven = tuple(range(stages) if differ is None else np.flatnonzero(differ).tolist())
+    uneven = np.arange(len(of)) if differ is None else np.flatnonzero(differ)
+    wanted = distinct(of[uneven])
+    place = np.searchsorted(wanted, of[uneven])
     moments = [
-        _fullest_moments(name, stages, virtual_stages, microbatches, uneven)
+        _fullest_moments(name, stages, virtual_stages, microbatches, tuple(wanted.tolist()))
         for microbatches in different.tolist()
     ]
     chosen = np.zeros((len(uneven), len(which)), dtype=np.int64)
+    entries = [np.flatnonzero(place == index) for index in range(len(wanted))]
     for row, of_stages in enumerate(moments):
         plans = np.flatnonzero(which == row)
-        for index, of_stage in enumerate(of_stages):
+        for here, of_stage in zip(entries, of_stages, strict=True):
             if len(of_stage) > 1:
-                weight = weights[plans, uneven[index]]
-                chosen[index, plans] = (weight @ of_stage.T).argmax(axis=-1)
+                weight = weights[plans[:, None], uneven[here]]
+                chosen[here[:, None], plans] = (weight @ of_stage.T).argmax(axis=-1).T
     most = [max(map(len, of_stages)) for of_stages in zip(*moments, strict=True)]
-    rows = distinct_rows((which, *chosen), (len(moments), *most))
-    heaviest: Ints = counted[number[rows.first]]
+    rows = distinct_rows((which, *chosen), (len(moments), *(most[index] for index in place)))
+    heaviest: Ints = counted[number[rows.first]][:, of]
     for row, plan in enumerate(rows.first.tolist()):
-        for index, of_stage in enumerate(moments[which[plan]]):
-            heaviest[row, uneven[index]] = of_stage[chosen[index, plan]]
+        for here, of_stage in zip(entries, moments[which[plan]], strict=True):
+            heaviest[row, uneven[here]] = of_stage[chosen[here, plan]]
     return heaviest, rows.which
 
 

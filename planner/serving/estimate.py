@@ -60,6 +60,7 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
         ),
         turn_s=request_s,
         intake_s=engine.host.intake.value / lanes,
+        token_intake_s=engine.host.token_intake.value / lanes,
     ).run()
     weights = [_weight(one.round, rounds, load.rounds) for one in served]
     timed = [(one.tpot_s, weight) for one, weight in zip(served, weights, strict=True)]

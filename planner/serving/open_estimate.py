@@ -88,6 +88,7 @@ def intensity_of(scenario: ServingScenario, load: OpenLoad, role: Role = "aggreg
         ),
         turn_s=request_s,
         intake_s=engine.host.intake.value / _ranks(scenario),
+        token_intake_s=engine.host.token_intake.value / _ranks(scenario),
     ).run()
     inner = [one for one in served if 0 < one.round < rounds - 1]
     taken_s = sum(one.ttft_s + (one.tpot_s or 0.0) * (one.output_tokens - 1) for one in inner)
@@ -117,6 +118,7 @@ def estimate_open(
             _work_of(scenario, memory, load, (lane, lanes), role),
             turn_s=0.0,
             intake_s=engine.host.intake.value / _ranks(scenario),
+            token_intake_s=engine.host.token_intake.value / _ranks(scenario),
         ).run()
         counted += [one for one in served if one.index * lanes + lane >= load.uncounted]
         end_s = max(end_s, last_s)

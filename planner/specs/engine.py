@@ -132,6 +132,8 @@ class HostTimes(Input):
     intake: Constant[Seconds]
     """What the front end takes for one request before it takes the next: they arrive one after the
     other, however many are sent at once."""
+    token_intake: Constant[Seconds]
+    """Added for each token of a prompt: making tokens of its text."""
     per_sequence: Constant[Seconds]
     """Added to a step for each running sequence."""
 

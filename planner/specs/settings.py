@@ -10,6 +10,7 @@ from planner.specs import ranges
 from planner.specs.optimizers import MasterType, MomentType, StateType
 from planner.specs.packed import packed_lengths
 from planner.specs.software_parts import (
+    MOST_STRIDE,
     Allocator,
     OffloadModule,
     OffloadPlace,
@@ -40,6 +41,7 @@ _FIELDS: dict[str, tuple[str | None, str]] = {
     "context_heads": (None, "context_heads"),
     "start_whole": ("full_sharding", "starts_whole"),
     "offload_to": ("offload", "to"),
+    "update_stride": ("offload", "stride"),
 }
 """The part of a profile, and its field, that a setting changes."""
 _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
@@ -50,6 +52,7 @@ _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
     "uneven_replicas": lambda software: True,
     "context_heads": lambda software: software.exchanges_heads,
     "offload_to": lambda software: bool(software.offload.nvme),
+    "update_stride": lambda software: software.offload.interleaves,
     "start_whole": lambda software: "full" in software.data_sharding.choices,
 }
 """Whether a framework has the choice."""
@@ -74,6 +77,7 @@ class Settings:
     or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
     job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
     model before it is sharded; `offload_to`: "host" or "nvme", where an offloaded optimizer is;
+    `update_stride`: of so many sub-groups of it one is updated on the device;
     `uneven_replicas`: whether replicas may run one microbatch more than others;
     `recompute_modules`: what selective recomputation computes again; `offload_modules`: whose
     activations offloading moves to the hosts.
@@ -92,6 +96,7 @@ class Settings:
     """Tokens of the longest of these sequences, where they are given one by one."""
     start_whole: bool | None = None
     offload_to: str | None = None
+    update_stride: int | None = None
     uneven_replicas: bool | None = None
     recompute_modules: tuple[str, ...] | None = None
     offload_modules: tuple[str, ...] | None = None
@@ -111,6 +116,9 @@ class Settings:
             pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
             **_packed(options),
             offload_to=ranges.word("--offload-to", options.get("offload_to"), PLACES),
+            update_stride=ranges.whole(
+                "--update-stride", options.get("update_stride"), most=MOST_STRIDE, least=2
+            ),
             uneven_replicas=ranges.switch("--uneven-replicas", options.get("uneven_replicas")),
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),

@@ -117,7 +117,8 @@ class SoftwareProfile(Input):
     pipeline_with_tied_embeddings: bool = True
     """A pipeline may hold a model whose embedding and output layer share weights."""
     predictions_in_parallel: bool = True
-    """Layers that predict further tokens may be combined with a pipeline or a context degree."""
+    """Layers that predict further tokens may be combined with a pipeline or a context degree. The
+    stage that has them then keeps a copy of the embedding."""
     context_with: tuple[Literal["tensor", "pipeline"], ...] = ("tensor", "pipeline")
     """Degrees above 1 that may be combined with a context degree."""
     tensor_with_experts: bool = True

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from planner.specs.files.fields import (
+    BytesPerSecond,
     Constant,
     Count,
     Input,
@@ -39,6 +40,8 @@ OffloadModule = Literal[
 ]
 OffloadPlace = Literal["host", "nvme"]
 Allocator = Literal["caching", "expandable"]
+MOST_STRIDE = 64
+UpdateStride = Annotated[int, Field(ge=2, le=MOST_STRIDE)]
 LossCopies = Annotated[int, Field(ge=0, le=4)]
 ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
@@ -187,9 +190,22 @@ class Offload(Input):
     bucket by bucket."""
     update_rate: Constant[Number] = general("software", "offload.update_rate", Constant[Number])
     """Parameters that the processors of a node update in a second."""
+    interleaves: bool = False
+    """Some sub-groups of the optimizer may be updated on the device (`stride`)."""
+    stride: UpdateStride | None = None
+    """Of so many sub-groups the states of one go to the device, are updated there and come back,
+    while the processors update the others. Default: the processors update all."""
+    staging_rate: Constant[BytesPerSecond] = general(
+        "software", "offload.staging_rate", Constant[BytesPerSecond]
+    )
+    """Bytes of such states that a device fetches and returns in a second beside that."""
+    sub_group: Constant[Number] = general("software", "offload.sub_group", Constant[Number])
+    """Parameters of a sub-group, on one device; one tensor at least."""
     gradient_rate: Constant[Number] | None = None
     """Gradients that reach the host from one device in a second, while the backward pass waits.
     Default: as many as its link carries, beside the pass."""
+    strided_gradient_rate: Constant[Number] | None = None
+    """The same with a stride, of the gradients that do not wait on the device."""
 
     def of_modules(self, modules: tuple[str, ...]) -> Offload:
         """The same where the activations of these modules are what may be offloaded."""

@@ -74,6 +74,12 @@ class CostTable:
     residual_bytes: NDArray[np.int64]
     placeholder_bytes: NDArray[np.int64]
 
+    def priced(self, row: int) -> bytes:
+        """All prices of a row: the same for shards that cost the same."""
+        arrays = [getattr(self, field.name) for field in fields(self) if field.name != "shards"]
+        rows = [one.take(row, axis=-2) if one.ndim > 1 else one[row] for one in arrays]
+        return b"".join(one.tobytes() for one in rows)
+
 
 def cost_table(
     scenario: Scenario, shards: Sequence[Shard], prices: LayerPrices | None = None
@@ -121,6 +127,16 @@ def cost_table(
         placeholder_bytes=weight_bytes(scenario.job.precision) * _by_shape(found),
         **memory_columns,
     )
+
+
+def joined(parts: Sequence[CostTable]) -> CostTable:
+    """The rows of all tables. Rows are the second-to-last axis, or the only axis of a vector."""
+    shards = tuple(shard for part in parts for shard in part.shards)
+    columns = {}
+    for name in (field.name for field in fields(CostTable) if field.name != "shards"):
+        arrays = [getattr(part, name) for part in parts]
+        columns[name] = np.concatenate(arrays, axis=max(arrays[0].ndim - 2, 0))
+    return CostTable(shards=shards, **columns)
 
 
 def _by_shape(found: list[list[LayerPrice]]) -> NDArray[np.int64]:

@@ -54,7 +54,7 @@ def estimate(
 
 def with_confidence(scenario: Scenario, plan: Plan, cost: Estimate) -> Estimate:
     """Adds to a point estimate how sure it is, of a job on the plan's own hosts."""
-    confidence = confidence_of(scenario.placed(plan.placement.hosts), plan, cost)
+    confidence = confidence_of(scenario.running(plan), plan, cost)
     return replace(cost, confidence=confidence, assumptions=(*cost.assumptions, *confidence.notes))
 
 
@@ -70,7 +70,7 @@ def point_estimate(
     stage load, and the `simulated` step of `slowest_spans`. What is missing is worked out for this
     plan; so is everything when the plan takes the hosts in another order than the cluster's file.
     """
-    placed = scenario.placed(plan.placement.hosts)
+    placed = scenario.running(plan)
     if placed is not scenario:
         scenario, table, simulated = placed, None, None
     shard = shard_of(plan)
@@ -101,7 +101,7 @@ def point_estimate(
 def ahead_of(scenario: Scenario, plan: Plan) -> tuple[int, ...] | None:
     """Microbatches that stages run ahead over every boundary on the plan's own hosts; None under
     schedules that never do."""
-    scenario = scenario.placed(plan.placement.hosts)
+    scenario = scenario.running(plan)
     table = cost_table(scenario, [shard_of(plan)])
     load = stage_load(scenario.model, scenario.kinds, plan.stages)
     batch = with_ahead(scenario, table, batch_of_one(plan, 0, load))

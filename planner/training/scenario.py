@@ -12,6 +12,7 @@ from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
 from planner.hardware.links import Topology
 from planner.hardware.sustained import in_training
 from planner.specs.cluster.segments import in_segments
+from planner.specs.settings import Settings
 from planner.workload.layers import layer_kinds
 from planner.workload.parameters import check_parameters
 from planner.workload.workload import Workload
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from planner.hardware.device import Device
     from planner.hardware.fabric import Hop
+    from planner.plan import Plan
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.job import JobSpec
     from planner.specs.model.spec import ModelSpec
@@ -168,6 +170,33 @@ class Scenario:
         if len(hosts) < self.topology.nodes:
             job = replace(job, devices=topology.devices)
         return replace(self, topology=topology, job=job)
+
+    def running(self, plan: Plan) -> Scenario:
+        """The job as a plan runs it: on its hosts, with the modules that it chooses. Raises:
+        InputError for modules that the framework cannot treat so."""
+        return self.treating(plan.recompute_modules, plan.offload_modules).placed(
+            plan.placement.hosts
+        )
+
+    def treating(
+        self, recompute: tuple[str, ...] | None, offload: tuple[str, ...] | None
+    ) -> Scenario:
+        """The job with these modules computed again and offloaded, where they are given. Raises:
+        InputError for those that the framework cannot treat so."""
+        settings = Settings(recompute_modules=recompute, offload_modules=offload)
+        if not settings.modules_stated:
+            return self
+        found: Scenario | None = self._treated.get(settings)
+        if found is None:
+            job = self.job
+            changed = settings.applied(job.software, job.optimizer)
+            job = replace(job, software=changed, settings=settings.filled(job.settings))
+            found = self._treated[settings] = replace(self, job=job)
+        return found
+
+    @cached_property
+    def _treated(self) -> dict[Settings, Scenario]:
+        return {}
 
     def workload(self, shard: Shard) -> Workload:
         return Workload(

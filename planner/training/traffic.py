@@ -126,7 +126,7 @@ def strides(plan: Plan) -> dict[str, tuple[int, int]]:
 def traffic(scenario: Scenario, plan: Plan) -> tuple[Traffic, ...]:
     """Every kind of communication that a plan has, on its own hosts. Collectives are rings, and
     the experts' all-to-all reaches every pair of its group."""
-    placed = scenario.placed(plan.placement.hosts)
+    placed = scenario.running(plan)
     links, layout = JobLinks.of(placed), strides(plan)
     looped = plan.virtual_stages > 1 and kind_of(plan.schedule).returns_to_first
     shapes = {

@@ -66,7 +66,14 @@ def schedule(plan: Plan) -> str:
 
 
 def recompute(plan: Plan) -> str:
-    """`none`, `selective`, `full` (every layer), `full 3` (up to 3 layers a stage)."""
+    """`none`, `selective`, `full` (every layer), `full 3` (up to 3 layers a stage), `selective
+    (mlp, moe_act)` for modules that the plan chooses."""
+    named = f" ({', '.join(plan.recompute_modules)})" if plan.recompute_modules else ""
+    return recompute_kind(plan) + named
+
+
+def recompute_kind(plan: Plan) -> str:
+    """The same without the names of modules."""
     chosen = plan.recompute
     if chosen.granularity != "full":
         return chosen.granularity
@@ -96,7 +103,14 @@ def experts(plan: Plan) -> str:
 
 
 def offloading(plan: Plan) -> str:
-    """What is in the memory of the hosts: `none`, `0.5 of the optimizer`, `optimizer, weights`."""
+    """What is in the memory of the hosts: `none`, `0.5 of the optimizer`, `optimizer, weights`,
+    `activations (core_attn, attn_proj)`."""
+    named = f" ({', '.join(plan.offload_modules)})" if plan.offload_modules else ""
+    return offloaded_kinds(plan) + named
+
+
+def offloaded_kinds(plan: Plan) -> str:
+    """The same without the names of modules."""
     share, kept = plan.optimizer_offload, plan.activation_offload
     parts = [
         *(["optimizer"] if share == 1 else [f"{share:.3g} of the optimizer"] if share else []),

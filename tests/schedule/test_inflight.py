@@ -136,6 +136,20 @@ def test_unequal_chunks_may_peak_at_another_moment() -> None:
     assert peak_weighted(schedule, heavy_first)[0] == 41
 
 
+def test_a_stage_counts_alike_wherever_it_stands() -> None:
+    weights = np.random.default_rng(0).uniform(1, 9, (2, 3, 2))
+    of, numbers = np.array([2, 0, 2]), np.array([6, 9])
+    found, which = heaviest_in_flight(
+        "interleaved", weights, stages=3, virtual_stages=2, num_microbatches=numbers, stage_of=of
+    )
+    for entry, stage in enumerate(of.tolist()):
+        alone = np.repeat(weights[:, [entry]], 3, axis=1)
+        kept, row = heaviest_in_flight(
+            "interleaved", alone, stages=3, virtual_stages=2, num_microbatches=numbers
+        )
+        assert (found[which][:, entry] == kept[row][:, stage]).all()
+
+
 @given(st.data())
 @settings(max_examples=instances(60, 200), deadline=None)
 def test_moments_without_an_order_are_those_of_the_order(data: st.DataObject) -> None:

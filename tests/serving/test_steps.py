@@ -84,6 +84,21 @@ def test_sparse_attention_of_a_long_prompt_costs_what_its_operator_table_says() 
     assert (long_s - short_s) / 78 == pytest.approx(4.4e-3, rel=0.2)
 
 
+def test_layers_with_chunks_see_no_more_than_a_chunk() -> None:
+    """Llama 4 Maverick: three of four layers cut the sequence into chunks of 8,192 tokens. From a
+    mean of 6,144 keys to one of 30,720 they see 2,048 more, the others 24,576."""
+    model = str(catalog.folder("runs") / "serving" / "models" / "llama-4-maverick.yaml")
+    chunked = scenario(model, device="b200-sxm", engine="trtllm", weights="nvfp4", tensor=4)
+    whole = replace(chunked, model=replace(chunked.model, attention_chunk=None))
+    longer_s = []
+    for one in (chunked, whole):
+        costs, _ = prices(one)
+        early, late = (costs.prompt_s(0, 0, [Prompt(4096, before)]) for before in (4096, 28672))
+        longer_s.append(late - early)
+    share = (24576 + 3 * 2048) / (4 * 24576)
+    assert longer_s[0] == pytest.approx(share * longer_s[1])
+
+
 def test_experts_met_agree_with_drawing_them() -> None:
     """64 tokens that choose 8 of 256 experts at random."""
     rng = np.random.default_rng(1)
@@ -135,8 +150,9 @@ def test_one_client_waits_for_its_own_steps_only() -> None:
     assert found.tpot.mean_s == pytest.approx(sum(steps_s) / 100)
     host = one.engine.host
     late_s = host.request.value + host.late_steps.value * found.tpot.mean_s
+    taken_s = host.intake.value + 1000 * host.token_intake.value
     prompt_s = costs.prompt_s(0, 0, [Prompt(1000, 0)])
-    assert found.ttft.mean_s == pytest.approx(prompt_s + late_s)
+    assert found.ttft.mean_s == pytest.approx(taken_s + prompt_s + late_s)
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])

@@ -23,8 +23,14 @@ def switched(
     travel = update["gradient_reduce_dtype"] = update["gradient_reduce_dtype"] or weights
     if precision == "fp16":
         update["fp16_gradients"] = kept == travel == "fp16"
+    offload: dict[str, Any] = {"stride": update.pop("stride", None)}
     if update.pop("offload_to") == "nvme":
-        update["offload"] = profile.offload.model_copy(update={"to": "nvme"})
+        offload["to"] = "nvme"
+    sub_group = update.pop("sub_group", None)
+    if sub_group is not None:
+        stated = {"value": sub_group, "source": "zero_optimization.sub_group_size"}
+        offload["sub_group"] = profile.offload.sub_group.model_copy(update=stated)
+    update["offload"] = profile.offload.model_copy(update=offload)
     elements = update.pop("bucket_elements", None)
     if elements is not None:
         bucket = {

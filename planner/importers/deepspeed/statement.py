@@ -17,6 +17,7 @@ from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Statement
 from planner.specs.files.json_file import parse_json
+from planner.specs.software_parts import MOST_STRIDE
 
 if TYPE_CHECKING:
     from planner.importers.source import Source
@@ -208,6 +209,25 @@ class _Reader:
             **({"weight_offload": True} if weights else {}),
         }
 
+    def _interleaved(self) -> dict[str, Any]:
+        """Sub-groups that the device updates (DataStates/DeepSpeed, branch deep-optimizer-states,
+        `runtime/zero/offload_config.py`, which takes 0 and 1 for false and true)."""
+        place = ("zero_optimization", "offload_optimizer")
+        if not isinstance(self._read.at(*place), dict):
+            return {}
+        on = self._read.at(*place, "prefetch_optimizer")
+        if on not in (None, 0, 1):
+            raise self._read.error("expected true or false", (*place, "prefetch_optimizer"), on)
+        if not on:
+            return {}
+        stride = self._read.whole(*place, "prefetch_optimizer_gap", least=2, most=MOST_STRIDE)
+        if stride is None:
+            raise self._read.error(
+                "expected prefetch_optimizer_gap beside it", (*place, "prefetch_optimizer"), on
+            )
+        elements = self._read.whole("zero_optimization", "sub_group_size")
+        return {"stride": stride, "sub_group": elements}
+
     def _offloaded(self, key: str, older: str) -> bool:
         zero = "zero_optimization"
         if isinstance(self._read.at(zero, key), dict):
@@ -241,12 +261,10 @@ class _Reader:
             "offload_to": self._read.word(_DEVICES, zero, "offload_optimizer", "device")
             if isinstance(self._read.at(zero, "offload_optimizer"), dict)
             else None,
+            **self._interleaved(),
             "gradient_dtype": self._read.word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
             "gradient_reduce_dtype": self._reduced_as(),
-            "overlap": (
-                *(["gradient_reduce"] if overlap else []),
-                *(["parameter_gather"] if sharding == "full" else []),
-            ),
+            "overlap": _overlap(sharding) if overlap else (),
         }
         elements = self._read.at(zero, "reduce_bucket_size")
         if elements is not None:
@@ -274,3 +292,9 @@ class _Reader:
         if without or self._read.flag("fp16", "fp16_master_weights_and_grads"):
             return {"master_weights": False}
         return {}
+
+
+def _overlap(sharding: str) -> tuple[str, ...]:
+    """What `overlap_comm` puts beside computation: reductions, and in stage 3 gathers too
+    (`runtime/zero/parameter_offload.py`, `__allgather_stream`)."""
+    return ("gradient_reduce", "parameter_gather") if sharding == "full" else ("gradient_reduce",)

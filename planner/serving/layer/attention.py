@@ -17,6 +17,7 @@ from planner.serving.scenario import KV_BYTES
 
 if TYPE_CHECKING:
     from planner.serving.scenario import ServingScenario
+    from planner.specs.model.spec import ModelSpec
 
 _INDEX_BYTES = KV_BYTES["fp8"]
 """Keys of the indexer are cached in 8 bits (DeepSeek-V3.2-Exp, 2025, section 2.1)."""
@@ -46,7 +47,7 @@ class Reading:
 def readings(scenario: ServingScenario) -> tuple[Reading, ...]:
     """Every kind of layer of the model, all its layers together."""
     found = []
-    windows = scenario.model.attention_windows
+    windows = _widths(scenario.model)
     for window in sorted(set(windows), key=lambda width: (width is not None, width or 0)):
         layers = windows.count(window)
         if scenario.model.mla is None:
@@ -68,6 +69,13 @@ def kv_bytes_per_token(scenario: ServingScenario) -> tuple[tuple[int | None, flo
         return ((None, model.num_layers * (elements * size + keys)),)
     each = 2 * scenario.kv_heads * model.head_dim * size
     return tuple((window, windows.count(window) * each) for window in kinds)
+
+
+def _widths(model: ModelSpec) -> tuple[int | None, ...]:
+    """Tokens that a query of each layer sees at most; None: all. A chunk counts as a window of its
+    length, although its first queries see fewer; the cache keeps the whole context all the same."""
+    width = model.attention_window or model.attention_chunk
+    return tuple(width if local else None for local in model.local_attention)
 
 
 def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Reading:

@@ -88,12 +88,14 @@ class Simulation:
         *,
         turn_s: float,
         intake_s: float,
+        token_intake_s: float = 0.0,
     ) -> None:
-        """`turn_s`: seconds from an answer's end to the next request; `intake_s`: at least so much
-        is between two requests."""
+        """`turn_s`: seconds from an answer's end to the next request; `intake_s` and
+        `token_intake_s`: what the front end takes for each request and for each token of its
+        prompt, one request after the other."""
         self._costs, self._memory, self._scheduler, self._work = costs, memory, scheduler, work
-        self._turn_s, self._intake_s = turn_s, intake_s
-        self._last_s = -intake_s
+        self._turn_s, self._intake_s, self._token_intake_s = turn_s, intake_s, token_intake_s
+        self._last_s = 0.0
         self._lengths = work.lengths
         self._requests = len(work.lengths)
         self._arrivals = [0.0] * self._requests
@@ -129,7 +131,8 @@ class Simulation:
     def _queue(self, index: int, at_s: float) -> None:
         prompt, answer = self._lengths[index]
         self._arrivals[index] = at_s
-        self._last_s = max(at_s, self._last_s + self._intake_s)
+        taken_s = self._intake_s + prompt * self._token_intake_s
+        self._last_s = max(at_s, self._last_s) + taken_s
         self._state.waiting.append(_Waiting(index, self._last_s, prompt, answer))
 
     def _admit(self) -> None:

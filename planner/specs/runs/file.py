@@ -21,6 +21,7 @@ from planner.specs.software_parts import (
     OffloadPlace,
     RecomputeModule,
     ScheduleName,
+    UpdateStride,
 )
 
 Positive = Annotated[float, Field(gt=0, le=1e15)]
@@ -84,6 +85,8 @@ class SettingsInput(Input):
     """Share of the optimizer that is offloaded."""
     offload_to: OffloadPlace | None = None
     """Where it is. Default: host memory."""
+    update_stride: UpdateStride | None = None
+    """Of so many sub-groups of it one was updated on the device. Default: none."""
     weight_offload: bool = False
     """Sharded weights were in host memory."""
     activation_offload: Fraction = 0.0

@@ -25,7 +25,7 @@ from planner.training.memory.in_flight import (
     largest_of_kinds,
 )
 from planner.training.memory.losses import computed_losses, kept_logits, kept_outputs, loss_ends
-from planner.training.memory.parameters import embedding_parameters
+from planner.training.memory.parameters import copied_embeddings, embedding_parameters
 from planner.workload.formats import weight_bytes
 
 if TYPE_CHECKING:
@@ -166,6 +166,10 @@ def _different_peaks(
         Phase(in_head + units.at_loss, nothing if ends.keeps_into_head else last_loss, nothing),
         Phase(in_layer + units.in_layer, after_head, nothing),
     ]
+    copied = copied_embeddings(scenario, batch)
+    if dense_gradients and copied.any():
+        in_copy = dense_gradient[:, None] + table.residual_bytes[row, None]
+        phases.append(Phase(np.where(copied & ~fully, in_copy, 0), after_head, nothing))
     if dense_gradients:
         freed = _freed_before_embedding(table, batch)
         in_embedding = dense_gradient[:, None] + table.residual_bytes[row, None]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULLY
+from planner.training.memory.parameters import embedding_parameters
 from planner.training.memory.sharding import optimizer_shares
 from planner.workload.formats import STATE_BYTES, moments, sharded_weight_bytes
 
@@ -49,4 +50,21 @@ def device_bytes(
     there = (batch.data_sharding == FULLY) & batch.host_weights
     beside = np.where(master_bytes > 0, 1.0, 1 - batch.host_share)
     held = held + (there * beside)[:, None] * shares * read_bytes
+    return np.asarray(np.ceil(held).astype(np.int64))
+
+
+def staged_bytes(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Buffers on the devices, bytes [N, p], for the fp32 states and the gradient of one sub-group
+    of an offloaded optimizer, where some are updated there (DataStates/DeepSpeed, branch
+    deep-optimizer-states, `stage3.py`: `prefetch_optimizer_gpu_fp32_params` and the like)."""
+    software, job = scenario.job.software, scenario.job
+    if software.offload.stride is None:
+        return np.zeros_like(dense)
+    shares = optimizer_shares(software, batch, dense, expert)
+    tensor = embedding_parameters(scenario, batch) / batch.dense_replicas
+    largest = np.maximum(tensor, software.offload.sub_group.value)[:, None]
+    state = STATE_BYTES["fp32"] * (2 + moments(software, job.optimizer))
+    held = (batch.host_share > 0)[:, None] * np.minimum(shares, largest) * state
     return np.asarray(np.ceil(held).astype(np.int64))

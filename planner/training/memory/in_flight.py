@@ -50,6 +50,7 @@ def heaviest(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray
         virtual_stages=batch.virtual_stages,
         num_microbatches=batch.num_microbatches,
         differ=differ,
+        stage_of=batch.loads_of,
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from planner.training.batch import FULLY
 from planner.training.memory.activations import activation_peak
-from planner.training.memory.hosts import device_bytes, node_bytes
+from planner.training.memory.hosts import device_bytes, node_bytes, staged_bytes
 from planner.training.memory.parameters import end_parameters, stage_parameters
 from planner.training.memory.peaks import StagePeaks
 from planner.training.memory.standing import (
@@ -43,7 +43,7 @@ def stage_peaks(
     """Memory of every stage of every plan of the batch. `dense_gradients=False` leaves out the
     embedding's dense gradient."""
     dense, expert = stage_parameters(scenario, table, batch)
-    ends = end_parameters(table, batch)
+    ends = end_parameters(scenario, table, batch)
     weights, gradients, optimizer, update = state_components(scenario, batch, dense, expert, ends)
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
@@ -53,6 +53,7 @@ def stage_peaks(
     standing = placeholders(table, batch) + np.array(
         [[largest_workspaces(scenario, of_stage) for of_stage in types]]
     )
+    standing = standing + staged_bytes(scenario, batch, dense, expert)
     messages = (
         _message_buffers(scenario.job.software, batch) * table.residual_bytes[batch.row, None]
     )

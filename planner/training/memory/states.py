@@ -82,7 +82,8 @@ def state_components(
     here = (1 - batch.host_share)[:, None]
     weights_here = ~batch.host_weights[:, None]
     leave = software.offload.gradients & (sharding >= OPTIMIZER_AND_GRADIENTS) & ~whole
-    gradients_here = np.where(leave, here, 1)
+    waiting = batch.host_share[:, None] / (software.offload.stride or np.inf)
+    gradients_here = np.where(leave, here + waiting, 1)
     kept_bytes = kept_master_bytes(software, job.precision, batch)[:, None]
     total = np.zeros((4, *dense.shape))
     for parameters, replicas in (

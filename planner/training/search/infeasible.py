@@ -11,12 +11,15 @@ from planner.budget import OutOfTime
 from planner.errors import PlannerError
 from planner.specs.cluster.spec import default_hosts
 from planner.training.batch import FULL
-from planner.training.estimate import estimate
+from planner.training.estimate import estimate, with_confidence
 from planner.training.memory.stage import stage_peaks
 from planner.training.scenario import build_scenario
+from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.combinations import plan_at
+from planner.training.search.best_first.modules import may_choose_modules
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.fitting import Fitting, batch_of, pieces
+from planner.training.search.hosts.methods import ALIKE, UNCHANGED, PlacedPlan
 from planner.training.search.modules.choose import fitting_modules
 from planner.training.search.offloading import with_offloading
 from planner.training.search.result import Change, NearMiss
@@ -62,6 +65,25 @@ def nearest_misses(run: SearchRun) -> tuple[NearMiss, ...]:
     return tuple(_near_miss(run, group, index) for _, (_, group, index) in ranked[:NEAREST])
 
 
+def offer_with_modules(run: SearchRun, found: SearchRun) -> bool:
+    """Where nothing fits in `run`: of the combinations that come closest those that fit with
+    modules computed again and offloaded, as plans of `found`, the same search or one with more
+    choices. Returns whether any is among its best. Raises: OutOfTime."""
+    scenario = run.scenario
+    if not may_choose_modules(scenario, run.restrictions):
+        return False
+    best, before = found.best, found.best.kept
+    for place, miss in enumerate(nearest_misses(run)):
+        chosen = fitting_modules(scenario, miss.plan, run.budget, below_s=best.slowest_s)
+        if chosen is not None:
+            sure = with_confidence(scenario, chosen.plan, chosen.estimate)
+            placed = PlacedPlan(plan=chosen.plan, bound_s=0.0, method=UNCHANGED)
+            if scenario.ideal is scenario:
+                placed = PlacedPlan(plan=chosen.plan, bound_s=sure.step_s, method=ALIKE)
+            best.offer(Priced.of(sum(map(len, found.space.may_fit)) + place, placed, sure))
+    return best.kept != before
+
+
 def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
     """Groups of combinations and the bytes that their fullest stage lacks. Combinations that the
     screen never priced need more than one that it did, and are left out."""
@@ -104,7 +126,6 @@ def cheapest_changes(run: SearchRun) -> Iterator[Change]:
     for find in (
         _lifted_restrictions,
         _offloading,
-        _modules,
         _context,
         _headroom,
         _more_nodes,
@@ -150,17 +171,6 @@ def _offloading(run: SearchRun) -> Iterator[Change]:
     if best is not None:
         weights = " --weight-offload on" if best[0].weight_offload else ""
         yield _change(f"--optimizer-offload {best[0].optimizer_offload:g}{weights}", best)
-
-
-def _modules(run: SearchRun) -> Iterator[Change]:
-    """Modules to compute again and to offload in the plans that lack least; the fastest of them."""
-    if run.scenario.job.settings.modules_stated:
-        return
-    near = [miss.plan for miss in nearest_misses(run)]
-    found = [fitting_modules(run.scenario, plan, run.budget) for plan in near]
-    fitting = [one for one in found if one is not None]
-    if fitting:
-        yield min(fitting, key=lambda one: one.estimate.step_s)
 
 
 def _context(run: SearchRun) -> Iterator[Change]:

@@ -131,7 +131,7 @@ def costliest_link(
     Of the links of a boundary, and of those of a stage's ring, only the slowest is tried: there a
     slower one costs most. Raises: OutOfTime.
     """
-    placed = scenario.placed(plan.placement.hosts)
+    placed = scenario.running(plan)
     grid = grid_of(placed.topology, plan.degrees)
     if grid is None:
         return None

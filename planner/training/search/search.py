@@ -17,8 +17,13 @@ from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.batches import near_batches
+from planner.training.search.idle.bounds import WorkBounds
 from planner.training.search.idle.nodes import FewerNodes, may_idle
-from planner.training.search.infeasible import cheapest_changes, nearest_misses
+from planner.training.search.infeasible import (
+    cheapest_changes,
+    nearest_misses,
+    offer_with_modules,
+)
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.modules.choose import better_modules
@@ -124,8 +129,12 @@ def search(
             if smaller is not None:
                 smaller.look()
                 batches = near_batches(smaller) if advise else ()
-            if empty is None and not _plans(run, smaller):
-                run = _offloading(run) or run
+            if empty is None and not _plans(run, smaller) and _nothing_fits(run):
+                wider = _offloading(run) or run
+                if offer_with_modules(run, wider):
+                    least_s = _least_work_s(run)
+                    wider.bound_s = min(least_s, wider.bound_s or least_s)
+                run = wider
             if run.improve is not None and advise:
                 without = faster_without_types(run)
             if empty is None and _nothing_fits(run) and not _plans(run, smaller):
@@ -162,11 +171,17 @@ def search(
     )
 
 
+def _least_work_s(run: SearchRun) -> float:
+    """No combination on all nodes takes less than that, by its computation alone."""
+    work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
+    return work.by_nodes().get(run.scenario.topology.nodes, 0.0)
+
+
 def _offloading(run: SearchRun) -> SearchRun | None:
     """Where nothing fits, the same search with what the framework can offload; None where nothing
     fits even then."""
     wider = with_offloading(run.restrictions, run.scenario.job)
-    if wider is None or not _nothing_fits(run):
+    if wider is None:
         return None
     run.report("offloading")
     more = replace(run, restrictions=wider, done=False)

@@ -10,6 +10,16 @@ the processors' rate in parameters a second. Without overlap the three follow ea
 they run bucket by bucket, and the longest counts, and a bucket of the others (Megatron-LM
 `--overlap-cpu-optimizer-d2h-h2d`, `optimizer/cpu_offloading/hybrid_optimizer.py`).
 
+With a stride k, the states of one of k sub-groups go to the device while the processors update the
+others, are updated there and come back; their gradients wait on the device (Maurya et al. 2024,
+Deep Optimizer States, section 4; DataStates/DeepSpeed, branch deep-optimizer-states, `stage3.py`,
+`step`):
+
+    down and up = (1 - 1/k) of those above,  update = (1 - 1/k) x P D / rate,
+    staged = max(x P s / (k link), 2 x P s / (k staging rate))
+
+and the longest counts, and one sub-group of the others.
+
 States on the drives of a node are read and written beside the update, and gradients in fp32 are
 written there in the backward pass and read again (DeepSpeed `runtime/swap_tensor/`).
 """
@@ -50,17 +60,28 @@ def host_update_s(
     moved = batch.host_share[:, None] * optimizer_shares(software, batch, dense, expert)
     gradient = gradient_bytes(software, job.precision)
     states = STATE_BYTES["fp32"] * (1 + moments(software, job.optimizer))
+    staged = moved / (software.offload.stride or np.inf)
+    by_host = moved - staged
     update = np.maximum(
-        moved * host.devices / software.offload.update_rate.value,
-        moved * (gradient + 2 * states) / host.memory_bytes_per_s,
+        by_host * host.devices / software.offload.update_rate.value,
+        by_host * (gradient + 2 * states) / host.memory_bytes_per_s,
     )
     if software.offload.to == "nvme":
         streamed = 2 * states + STATE_BYTES["fp32"]
         update = np.maximum(update, moved * streamed / host.nvme_bytes_per_s)
     left = software.offload.gradients & reduced_every_microbatch(software, batch)
-    down = np.where(left[:, None], 0.0, moved * gradient / host.link_bytes_per_s)
+    down = np.where(left[:, None], 0.0, by_host * gradient / host.link_bytes_per_s)
     there = (batch.host_weights & (batch.data_sharding == FULLY))[:, None]
-    up = np.where(there, 0.0, moved * weight_bytes(job.precision) / host.link_bytes_per_s)
+    up = np.where(there, 0.0, by_host * weight_bytes(job.precision) / host.link_bytes_per_s)
+    if software.offload.stride is not None:
+        there_and_back = np.maximum(
+            staged * states / host.link_bytes_per_s,
+            2 * staged * states / software.offload.staging_rate.value,
+        )
+        parts = (down, update, up, there_and_back)
+        longest = np.maximum.reduce(parts)
+        groups = np.maximum(moved / software.offload.sub_group.value, 1.0)
+        return np.asarray(longest + (sum(parts) - longest) / groups)
     if not software.offload.overlap:
         return np.asarray(down + update + up)
     buckets = np.maximum(moved * gradient / bucket_bytes(software, job.precision), 1.0)
@@ -80,7 +101,10 @@ def gradients_down_s(
     software, job = scenario.job.software, scenario.job
     left = software.offload.gradients & reduced_every_microbatch(software, batch)
     moved = (batch.host_share * left)[:, None] * optimizer_shares(software, batch, dense, expert)
-    rate = software.offload.gradient_rate
+    stride = software.offload.stride
+    moved = moved if stride is None else moved * (1 - 1 / stride)
+    offload = software.offload
+    rate = offload.gradient_rate if stride is None else offload.strided_gradient_rate
     to_drives_s = moved * 0.0
     if software.offload.to == "nvme":
         to_drives_s = moved * STATE_BYTES["fp32"] / scenario.host.nvme_bytes_per_s

@@ -178,13 +178,14 @@ def copies_reduction_s(
 
 
 def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
-    """All-reduce of the tied embedding's gradient between first and last stage, [N], in the type in
-    which the gradient is kept (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`;
-    DeepSpeed `PipelineModule.allreduce_tied_weight_gradients`); 0 where both ends of the model are
-    on one stage. No other stage uses the network at that time."""
+    """All-reduce of the gradient of an embedding that first and last stage have, since it is tied
+    to the output matrix or copied for layers that predict further tokens, [N], in the type in which
+    it is kept (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`; DeepSpeed
+    `PipelineModule.allreduce_tied_weight_gradients`); 0 where both ends of the model are on one
+    stage. No other stage uses the network at that time."""
     model, topology = scenario.model, scenario.topology
     seconds = np.zeros(len(batch))
-    if not model.tie_embeddings or batch.first_holds_head:
+    if not (model.tie_embeddings or model.mtp_num_layers) or batch.first_holds_head:
         return seconds
     main_bytes = gradient_bytes(scenario.job.software, scenario.job.precision)
     stage_devices = scenario.job.devices // batch.pipeline

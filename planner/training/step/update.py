@@ -12,11 +12,11 @@ from planner.training.memory.sharding import (
     sharers,
     state_groups,
 )
+from planner.training.memory.states import kept_master_bytes
 from planner.training.step.offload import host_update_s
 from planner.training.step.orthogonal import orthogonal_s
 from planner.workload.formats import (
     gradient_bytes,
-    master_weight_bytes,
     moment_bytes,
     weight_bytes,
 )
@@ -47,7 +47,7 @@ def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDA
     dense, expert = stage_parameters(scenario, table, batch)
     streamed = _streamed_s(scenario, batch, dense, expert)
     if scenario.job.software.optimizers.of(scenario.job.optimizer).iterations is not None:
-        layers = dense - np.minimum(dense, end_parameters(table, batch))
+        layers = dense - np.minimum(dense, end_parameters(scenario, table, batch))
         streamed = streamed + orthogonal_s(scenario, batch, layers, expert)
     if not batch.host_share.any():
         return streamed
@@ -68,10 +68,12 @@ def exposed_update_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDAr
 def _streamed_s(
     scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """What a stage streams through memory where all of its optimizer is on the device, [N, p]."""
+    """What a stage streams through memory where all of its optimizer is on the device, [N, p]: with
+    the types of the states that stay there."""
     software, job = scenario.job.software, scenario.job
     main_bytes = gradient_bytes(software, job.precision)
-    master_bytes = master_weight_bytes(software, job.precision) or weight_bytes(job.precision)
+    kept_bytes = kept_master_bytes(software, job.precision, batch)
+    master_bytes = np.where(kept_bytes > 0, kept_bytes, weight_bytes(job.precision))[:, None]
     state_bytes = master_bytes + moment_bytes(software, job.optimizer)
     sharding = batch.data_sharding[:, None]
     groups = state_groups(software, batch)[:, None]

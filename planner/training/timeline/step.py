@@ -48,7 +48,7 @@ class StepTimeline:
 
 def step_timeline(scenario: Scenario, plan: Plan) -> StepTimeline:
     """The step that `planner.training.estimate` prices, with recomputation as separate passes."""
-    scenario = scenario.placed(plan.placement.hosts)
+    scenario = scenario.running(plan)
     table = cost_table(scenario, [shard_of(plan)])
     load = stage_load(scenario.model, scenario.kinds, plan.stages)
     batch = with_ahead(scenario, table, batch_of_one(plan, 0, load))

@@ -17,6 +17,7 @@ from planner.training.search.plans.build import plan_from_flags
 from planner.training.search.space.restrictions import parse_restrictions
 from planner.training.timeline.step import step_timeline
 from planner.workload.formats import bucket_bytes
+from planner.workload.parameters import mtp_parameters
 
 H, L, A, V, S, G = 1024, 8, 16, 32000, 1024, 64
 LAYER = 12 * H * H + 13 * H
@@ -230,3 +231,24 @@ def test_uneven_stages_are_not_averaged() -> None:
     uneven = plan_from_flags(of, parse_restrictions({"pipeline": "2"}), stage_layers=(6, 2))
     first, second = estimate(of, uneven).memory.per_stage
     assert first.components.weights - second.components.weights == 2 * (4 * LAYER + S * H - 2 * H)
+
+
+@pytest.mark.parametrize(("tied", "copies"), [(False, 1), (True, 0)])
+def test_layers_that_predict_further_tokens_have_an_embedding(tied: bool, copies: int) -> None:
+    """Megatron-LM `language_module.py`: their stage keeps a copy of the token embedding unless it
+    has the embedding, or its output matrix is that embedding."""
+    plain = replace(scenario().model, tie_embeddings=tied)
+    predicting = replace(plain, mtp_num_layers=1)
+    module = mtp_parameters(predicting).total
+    for pipeline, more in ((1, 0), (2, copies)):
+        before, after = (
+            estimate(of, plan(of, tensor="2", pipeline=str(pipeline)))
+            for of in (scenario(plain), scenario(predicting))
+        )
+        last = [one.memory.per_stage[-1].components for one in (before, after)]
+        grown = last[1].weights - last[0].weights
+        assert grown == pytest.approx(module + more * V * H, rel=2e-3)
+        assert last[1].gradients - last[0].gradients == pytest.approx(2 * grown, rel=1e-6)
+        tied_s = [one.time_detail["tied_embedding_reduction_s"] for one in (before, after)]
+        assert (tied_s[1] > 0) == (pipeline > 1)
+        assert tied_s[1] >= tied_s[0]

@@ -47,7 +47,7 @@ def cluster(content: PageContent) -> Html | None:
     if content.inputs is None:
         return section("cluster", title, note(content.left_out), wide=True)
     scenario, plan = content.inputs.scenario, content.best.plan
-    placed = scenario.placed(plan.placement.hosts)
+    placed = scenario.running(plan)
     cells = map_cells(placed, plan.placement.hosts, stages_of_ranks(plan))
     used, there = placed.topology.nodes, len(placed.topology.kinds)
     stages = plan.degrees.pipeline

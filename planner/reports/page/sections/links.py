@@ -36,7 +36,7 @@ def links(content: PageContent) -> Html | None:
     if not content.answer.plans or content.inputs is None:
         return None
     scenario, plan = content.inputs.scenario, content.best.plan
-    placed = scenario.placed(plan.placement.hosts)
+    placed = scenario.running(plan)
     known = JobLinks.of(placed)
     nodes = placed.topology.nodes
     if nodes == 1:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from planner.solver import Solver
 from planner.training.costs import cost_table
@@ -31,6 +31,19 @@ if TYPE_CHECKING:
     from planner.workload.shard import Shard
 
 
+_Key = tuple["Plan", bytes]
+
+
+class _Wanted(NamedTuple):
+    """What decides the answer of a combination."""
+
+    least_s: float
+    below_s: float
+    near_s: float
+    turn: int
+    splits: bool
+
+
 class MixedRefinement(Refinement):
     """The same walk, with bounds that hold for all layouts, types and hosts."""
 
@@ -52,6 +65,9 @@ class MixedRefinement(Refinement):
         self._turns: dict[int, int] = {}
         self._closed: dict[int, float] = {}
         self._tables: dict[Shard, tuple[CostTable, ...]] = {}
+        self._typed: dict[int, TypedCombination] = {}
+        self._keys: dict[int, _Key] = {}
+        self._answers: dict[_Key, tuple[_Wanted, SolvedCombination]] = {}
         self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
     @property
@@ -94,35 +110,58 @@ class MixedRefinement(Refinement):
             self._queue.push(replace(opened, simulated=True))
 
     def _solve(self, opened: Open) -> SolvedCombination:
-        combinations = self._combinations
-        group, _ = combinations.place(opened.index)
-        plan = combinations.plan(opened.index, opened.recomputed_layers)
+        self.refined += 1
+        turn = self._turns[opened.index] = self._turns.get(opened.index, -1) + 1
+        below_s = self._best.slowest_s
+        plan = self._combinations.plan(opened.index, opened.recomputed_layers)
+        several = plan.virtual_stages > 1
+        splits = several and turn > 0 and self._settled < SETTLED
+        near_s = max(NEARLY * below_s, (1 - NEAR_FIRST) * self._best.first_s * _ABOVE)
+        wanted = _Wanted(opened.bound_s, below_s, near_s, turn, splits)
+        key = self._key(opened.index, plan)
+        known, solved = self._answers.get(key, (None, None))
+        if solved is None or known != wanted:
+            self._settled += splits
+            of = self._typed.get(opened.index) or self._typed_of(opened.index, plan)
+            solved = solve(
+                self._scenario,
+                of,
+                opened.bound_s,
+                below_s,
+                known=self._known,
+                turn=turn,
+                splits=splits,
+                near_s=near_s,
+                budget=self._budget,
+            )
+            if several and turn and not splits:
+                solved = replace(solved, open=False)
+            self._typed[opened.index] = of
+            self._answers[key] = (wanted, solved)
+        if not solved.open:
+            self._typed.pop(opened.index, None)
+        return solved.with_dispatcher(plan.dispatcher)
+
+    def _key(self, index: int, plan: Plan) -> _Key:
+        """The same for combinations that cost and hold the same: those that differ in a dispatcher
+        of experts which takes as long."""
+        if index not in self._keys:
+            shard = shard_of(plan)
+            row = self._table.shards.index(shard)
+            priced = [self._table.priced(row)]
+            priced += [one.priced(0) for one in self._typed_tables(shard)]
+            self._keys[index] = (replace(plan, dispatcher=None), b"".join(priced))
+        return self._keys[index]
+
+    def _typed_of(self, index: int, plan: Plan) -> TypedCombination:
+        group, _ = self._combinations.place(index)
         shard = shard_of(plan)
         batch = batch_of_one(plan, self._table.shards.index(shard), group.layout.load)
         shape = (batch.pipeline, batch.virtual_stages, batch.schedule)
         free = group.layout.chosen and kept_layout(self._scenario, *shape) is None
-        of = TypedCombination.of(
+        return TypedCombination.of(
             self._ideal, plan, self._table, batch, self._typed_tables(shard), free=free
         )
-        self.refined += 1
-        turn = self._turns[opened.index] = self._turns.get(opened.index, -1) + 1
-        below_s = self._best.slowest_s
-        several = batch.virtual_stages > 1
-        splits = several and turn > 0 and self._settled < SETTLED
-        self._settled += splits
-        solved = solve(
-            self._scenario,
-            of,
-            opened.bound_s,
-            below_s,
-            known=self._known,
-            turn=turn,
-            splits=splits,
-            budget=self._budget,
-        )
-        if several and turn and not splits:
-            return replace(solved, open=False)
-        return solved
 
     def _close(self, opened: Open, solved: SolvedCombination) -> None:
         """Price the plans of a combination for which nothing more is done."""
@@ -164,7 +203,7 @@ class MixedRefinement(Refinement):
         return self._tables[shard]
 
 
-SETTLED = 64
+SETTLED = 192
 """Turns in which splits of layers over several chunks are looked at."""
 
 SOLVED = 512
@@ -177,6 +216,12 @@ of those for which nothing more can be done."""
 
 NEAR_FIRST, NEAR_SLOWEST = 0.01, 0.02
 """Shares of a step."""
+
+NEARLY = 0.985
+"""Share of what is to be beaten up to which splits over several chunks are settled at first, if the
+search does not end later."""
+
+_ABOVE = 1 + 1e-6
 
 _REACHED = 1e-6
 """Share of a step within which it is as fast as its types and layers allow."""

@@ -210,7 +210,7 @@ class Refinement:
         """Whether a plan is another one of the space, since no stage of it runs ahead."""
         if plan.schedule not in self._like_plain:
             return False
-        scenario = self._scenario.placed(plan.placement.hosts)
+        scenario = self._scenario.running(plan)
         table = cost_table(scenario, [shard_of(plan)])
         batch = with_ahead(scenario, table, batch_of_one(plan, 0, load))
         return batch.ahead is None or not batch.ahead.any()

@@ -18,6 +18,7 @@ from planner.training.search.best_first.cloud import cloud_of
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.layouts import LayoutBounds, improve_layouts
 from planner.training.search.best_first.listed import ListedPlans
+from planner.training.search.best_first.modules import choose_modules, may_choose_modules
 from planner.training.search.best_first.prove import placement_gain, prove_placements
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.bounding.bounded_space import BoundedSpace
@@ -165,6 +166,7 @@ class SearchRun:
             self._improve_layouts(walk)
             if placements is not None:
                 prove_placements(self.scenario, self.best, placements, self.budget)
+            self._choose_modules()
         for one in self.best.kept:
             self.budget.check()
             self.gains[one.index] = placement_gain(self.scenario, one)
@@ -274,3 +276,11 @@ class SearchRun:
             budget=self.budget,
             report=partial(self.report, "refining"),
         )
+
+    def _choose_modules(self) -> None:
+        if not may_choose_modules(self.scenario, self.restrictions):
+            return
+        table, groups = self.space.growing.table, self.space.may_fit
+        rest_s = choose_modules(self.scenario, table, groups, self.best, budget=self.budget)
+        if rest_s < np.inf:
+            self.bound_s = min(rest_s, np.inf if self.bound_s is None else self.bound_s)

@@ -149,8 +149,10 @@ class SpreadBounds:
 def _undominated(rows: Floats) -> Ints:
     """The rows that no other row equals or exceeds in every column; the first of equal ones."""
     kept: list[int] = []
+    largest = np.empty_like(rows)
     order = np.argsort(-rows.sum(axis=1), kind="stable")
     for j in order.tolist():
-        if not (rows[kept] >= rows[j]).all(axis=1).any():
+        if not (largest[: len(kept)] >= rows[j]).all(axis=1).any():
+            largest[len(kept)] = rows[j]
             kept.append(j)
     return np.array(sorted(kept))

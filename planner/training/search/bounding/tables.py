@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from planner.arrays import distinct
 from planner.budget import UNLIMITED
 from planner.plan import DISPATCHERS
-from planner.training.costs import CostTable, cost_table
+from planner.training.costs import CostTable, cost_table, joined
 from planner.training.layer.prices import LayerPrices
 from planner.training.search.bounding.shard_numbers import ShardNumbers
 from planner.workload.shard import Shard
@@ -144,7 +143,7 @@ class GrowingTable:
             self._parts.append(cost_table(self._scenario, self._new[:AT_ONCE], self._prices))
             self._new = self._new[AT_ONCE:]
         if len(self._parts) > 1:
-            self._parts = [_join(self._parts)]
+            self._parts = [joined(self._parts)]
         return self._parts[0]
 
 
@@ -165,14 +164,3 @@ def _longer(known: NDArray[np.float64], length: int) -> NDArray[np.float64]:
         return known
     more = np.full((length - len(known), *known.shape[1:]), np.nan)
     return np.concatenate([known, more])
-
-
-def _join(parts: list[CostTable]) -> CostTable:
-    """Concatenates tables row-wise. Rows are the second-to-last axis, or the only axis of a
-    vector."""
-    shards = tuple(shard for part in parts for shard in part.shards)
-    columns = {}
-    for name in (field.name for field in fields(CostTable) if field.name != "shards"):
-        arrays = [getattr(part, name) for part in parts]
-        columns[name] = np.concatenate(arrays, axis=max(arrays[0].ndim - 2, 0))
-    return CostTable(shards=shards, **columns)

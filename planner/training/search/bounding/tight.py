@@ -57,7 +57,7 @@ def tight_bounds(
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         batch = batch_of(scenario, fitting, which[part], layers[part])
         parts = step_parts(scenario, table, batch)
-        default.append(_default_s(scenario, table, batch, parts))
+        default.append(default_layout_s(scenario, table, batch, parts))
         others.append(_others_s(scenario, table, fitting, batch, parts, layers[part]))
     return TightBounds(
         default_s=np.concatenate(default), others_s=np.concatenate(others), layers=layers
@@ -77,7 +77,7 @@ def tight_bound_s(
     bounds = []
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         batch = batch_of(scenario, fitting, which[part], layers[part])
-        bounds.append(_default_s(scenario, table, batch, step_parts(scenario, table, batch)))
+        bounds.append(default_layout_s(scenario, table, batch, step_parts(scenario, table, batch)))
     return np.concatenate(bounds), layers
 
 
@@ -121,9 +121,10 @@ def tight_mixed_s(
     return np.maximum(bound_s, BELOW * np.concatenate(rows))
 
 
-def _default_s(
+def default_layout_s(
     scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
 ) -> NDArray[np.float64]:
+    """Tight bounds of a batch with its own layouts, [N] seconds."""
     anywhere_s = placement_bound_s(scenario, table, batch, parts)
     return BELOW * np.maximum(parts.lower_bound_s(), anywhere_s)
 

@@ -96,7 +96,7 @@ class PlacementSearch:
     def bound_s(self, plan: Plan) -> float:
         """An almost free bound over all placements of a plan by its program; 0 where it bounds
         nothing. Raises: OutOfTime."""
-        listed = self.scenario.placed(plan.placement.hosts)
+        listed = self.scenario.running(plan)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
             return 0.0
@@ -114,7 +114,7 @@ class PlacementSearch:
         """A bound over all placements of a plan that takes a search among few nodes, and is carried
         over to plans on the same grid from then on; 0 where the nodes are many, or too many were
         searched. Raises: OutOfTime."""
-        listed = self.scenario.placed(plan.placement.hosts)
+        listed = self.scenario.running(plan)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or len(listed.topology.kinds) // grid.unit_nodes > MOST_NODES:
             return 0.0
@@ -152,7 +152,7 @@ class PlacementSearch:
         """The plan on the best of its own hosts and the orders found good for plans on its grid
         since. Raises: OutOfTime."""
         plan = placed.plan
-        listed = self.scenario.placed(plan.placement.hosts)
+        listed = self.scenario.running(plan)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or len(listed.ideal.candidate_devices) > 1:
             return placed
@@ -173,7 +173,7 @@ class PlacementSearch:
     def prove(self, placed: PlacedPlan, *, enough_s: float = inf) -> PlacedPlan:
         """The plan placed again with all the effort that a proof may take, or until no placement
         takes less than `enough_s`."""
-        listed = self.scenario.placed(placed.plan.placement.hosts)
+        listed = self.scenario.running(placed.plan)
         grid = grid_of(listed.topology, placed.plan.degrees)
         if grid is None or self._alike(grid):
             return placed
@@ -184,7 +184,7 @@ class PlacementSearch:
     def _place(
         self, plan: Plan, bound_s: float, solve: Solve, *, enough_s: float, work: float = 1.0
     ) -> PlacedPlan:
-        listed = self.scenario.placed(plan.placement.hosts)
+        listed = self.scenario.running(plan)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
             return PlacedPlan(plan=plan, bound_s=bound_s, method=UNALIGNED)
@@ -276,7 +276,7 @@ class PlacementSearch:
     def _exchanged(self, placed: PlacedPlan) -> PlacedPlan:
         """With pairs of units exchanged while that makes the step shorter."""
         plan = placed.plan
-        listed = self.scenario.placed(plan.placement.hosts)
+        listed = self.scenario.running(plan)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or grid.rows * grid.columns > MOST_EXCHANGED:
             return placed

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 ALIKE = "all orders of the hosts are alike"
 CLOSE = "no links are better than those of the listed order"
 AS_LISTED = "hosts stay as listed, since time ran out"
+UNCHANGED = "hosts are those of the plan before its modules were chosen"
 UNALIGNED = "stages and nodes do not align, so hosts stay as listed"
 TYPES = "bound over all of them"
 ALIKE_BY_TYPE = "nodes of one device type are alike"

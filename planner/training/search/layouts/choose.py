@@ -85,7 +85,7 @@ def choose_layout(
 
     Raises: OutOfTime.
     """
-    placed = scenario.placed(plan.placement.hosts)
+    placed = scenario.running(plan)
     if placed is not scenario:
         scenario, table = placed, None
     table = table or cost_table(scenario, [shard_of(plan)])

@@ -13,7 +13,11 @@ from planner.schedule.inflight import peak_in_flight
 from planner.schedule.registry import kind_of
 from planner.stage_layout.problem import LayoutProblem, Layouts, Pattern, price
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
-from planner.training.memory.parameters import stage_parameters
+from planner.training.memory.parameters import (
+    copied_embeddings,
+    embedding_parameters,
+    stage_parameters,
+)
 from planner.training.memory.stage import stage_peaks
 from planner.training.memory.states import state_bytes
 from planner.training.search.layouts.default import stages_of
@@ -182,8 +186,13 @@ def _patterns(scenario: Scenario, batch: Batch) -> tuple[Pattern, ...]:
 def _static_bytes(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
     """[K]: weights, gradients and optimizer states of one layer of every kind."""
     row = batch.row[:1]
-    dense, ends = table.dense_parameters[row], np.zeros_like(table.dense_parameters[row])
+    dense, ends = table.dense_parameters[row].copy(), np.zeros_like(table.dense_parameters[row])
     ends[:, -OUTER_KINDS:] = dense[:, -OUTER_KINDS:]
+    if copied_embeddings(scenario, batch).any():
+        column, modules = scenario.kinds.index("mtp"), scenario.model.mtp_num_layers
+        copied = embedding_parameters(scenario, batch)[0] // modules
+        dense[:, column] += copied
+        ends[:, column] += copied
     held = state_bytes(scenario, batch, dense, table.expert_parameters[row], ends)
     return np.asarray(held[0], dtype=np.float64)
 

@@ -15,7 +15,7 @@ from planner.schedule.simulation.simulate import Durations, simulate
 from planner.training.search.mixed.cuts import Paths
 from planner.training.search.mixed.orders import taken
 from planner.training.search.mixed.simulated import beside_s, stage_sends
-from planner.training.search.mixed.splits import least_chunks, spread
+from planner.training.search.mixed.splits import even_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +83,7 @@ class AnswerPaths:
 
     def even_fits(self, answer: int) -> bool:
         """Whether an answer fits with its layers spread evenly."""
-        pairs = zip(self.orders.layers[answer].tolist(), least_chunks(self._of), strict=True)
-        chunks = np.array([spread(held, least) for held, least in pairs])
+        chunks = even_chunks(self._of, self.orders.layers[[answer]])[0]
         return self.ways.fit(self.classes[answer], chunks)
 
     def known_s(self, answer: int, ways: Sequence[ChunkWays]) -> Floats:

@@ -2,7 +2,7 @@
 
 Memory at the moment with most microbatches in flight is linear in the layers of every chunk as long
 as it has any, and no moment holds more than the fullest one: so what is computed here is never more
-than what the allocator holds. Letters: C classes, p stages, v chunks of a stage, I ways.
+than what the allocator holds. Letters: p stages, v chunks of a stage, I ways.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ChunkRooms:
     """Bytes of a stage: `base` [p] with one layer in every chunk, `each` [p, v] for every layer
     more in a chunk; `freed` [p, v] less for every layer that is recomputed there. `least_base` and
     `least_each` are the same with all layers recomputed. `filled` [p]: what a layer less may save
-    beside that. `room` [C]."""
+    beside that."""
 
     base: Floats
     each: Floats
@@ -36,10 +36,9 @@ class ChunkRooms:
     least_base: Floats
     least_each: Floats
     filled: Floats
-    room: Floats
 
     @classmethod
-    def of(cls, scenario: Scenario, table: CostTable, batch: Batch, room: Floats) -> ChunkRooms:
+    def of(cls, scenario: Scenario, table: CostTable, batch: Batch) -> ChunkRooms:
         """Of the only plan of a batch, whose layers are of one kind; `scenario` and `table` are of
         the ideal topology."""
         column = int(layer_columns(scenario)[0])
@@ -62,28 +61,27 @@ class ChunkRooms:
             least_base=least.base[0, :, 0],
             least_each=least.even[0, :] + slack * (kept if full else saved) * uneven,
             filled=least.filled[0],
-            room=room,
         )
 
-    def may_fit(self, stage: int, chunks: Ints, recomputed: int) -> Bools:
-        """[C, I]: whether ways `chunks` [I, v] may fit on a stage with so many recomputed layers in
-        every chunk."""
+    def may_fit(self, stage: int, room: float, chunks: Ints, recomputed: int) -> Bools:
+        """[I]: whether ways `chunks` [I, v] may fit in `room` bytes of a stage with so many
+        recomputed layers in every chunk."""
         more = (chunks - 1).astype(np.float64)
         led = np.minimum(chunks, recomputed).astype(np.float64)
         held = self.base[stage] + more @ self.each[stage] - led @ self.freed[stage]
         least = self.least_base[stage] + more @ self.least_each[stage]
         missing = (chunks == 0).any(axis=1) * self.filled[stage]
         held = np.maximum(held, least) - missing
-        return np.asarray(held <= self.room[:, None] * (1 + _ROUNDING))
+        return np.asarray(held <= room * (1 + _ROUNDING))
 
-    def corners(self, stage: int, c: int, corners: Floats) -> Floats:
-        """[X, v]: the corners of what may fit on a stage of a class, of the ways, and parts of
+    def corners(self, stage: int, room: float, corners: Floats) -> Floats:
+        """[X, v]: the corners of what may fit in `room` bytes of a stage, of the ways, and parts of
         them, that lie between `corners` [I, v]; under full recomputation those themselves."""
         if self.freed.any():
             return corners
         least = np.maximum(self.base[stage], self.least_base[stage]) - self.filled[stage]
         held = least + (corners - 1) @ np.minimum(self.each[stage], self.least_each[stage])
-        room = self.room[c] * (1 + _ROUNDING)
+        room = room * (1 + _ROUNDING)
         inside, outside = corners[held <= room], corners[held > room]
         if not len(inside) or not len(outside):
             return corners

@@ -31,9 +31,6 @@ that programs stay small."""
 NEAR = 2.0
 """Multiple of a combination's bound up to which what is to be beaten is looked for at once."""
 
-NEARLY = 0.985
-"""Share of what is to be beaten up to which splits over several chunks are settled at first."""
-
 TRIED = 3
 """Answers that become plans."""
 
@@ -61,6 +58,13 @@ class SolvedCombination:
     open: bool = False
     rest_s: float = 0.0
 
+    def with_dispatcher(self, dispatcher: str | None) -> SolvedCombination:
+        """The same for a combination that differs in the dispatcher of experts alone."""
+        candidates = tuple(
+            replace(one, plan=replace(one.plan, dispatcher=dispatcher)) for one in self.candidates
+        )
+        return replace(self, candidates=candidates)
+
 
 def solve(
     scenario: Scenario,
@@ -71,11 +75,13 @@ def solve(
     known: KnownPaths,
     turn: int = 0,
     splits: bool = True,
+    near_s: float = inf,
     budget: Budget = UNLIMITED,
 ) -> SolvedCombination:
     """The plans of a combination that take little more than `least_s`, which none is below, and
     less than `below_s`; the more, the oftener it had its `turn`. Without `splits`
-    those of layers over several chunks are not looked at. Raises: OutOfTime."""
+    those of layers over several chunks are not looked at, and up to `near_s` first.
+    Raises: OutOfTime."""
     classes = RowClasses.free(scenario, of.plan.degrees)
     if classes is None:
         return _on_listed_hosts(scenario, of, least_s, below_s, known, budget)
@@ -84,8 +90,8 @@ def solve(
     limit_s = min(below_s, least_s * REACHES[min(reach, len(REACHES) - 1)])
     if below_s <= least_s * NEAR:
         limit_s = below_s
-    if several and least_s < below_s * NEARLY * BELOW:
-        limit_s = min(limit_s, below_s * NEARLY)
+    if several and least_s < near_s * BELOW**2:
+        limit_s = min(limit_s, near_s)
     search = _Search(scenario, of, classes, least_s, limit_s, known, budget, splits=splits)
     found = search.solved()
     found = replace(found, bound_s=max(found.bound_s, least_s))

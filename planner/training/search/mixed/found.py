@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,10 +16,10 @@ from planner.training.search.mixed.classes import hosts_of
 from planner.training.search.mixed.orders import Orders
 from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.simulated import simulated_s
-from planner.training.search.mixed.splits import held_bytes, least_chunks, spread
+from planner.training.search.mixed.splits import even_chunks, held_bytes
 
 if TYPE_CHECKING:
-    from planner.arrays import Floats, Ints
+    from planner.arrays import Bools, Floats, Ints
     from planner.plan import Plan, Stage
     from planner.training.scenario import Scenario
     from planner.training.search.mixed.classes import RowClasses
@@ -87,19 +86,18 @@ class FoundAnswers:
         seconds = simulated_s(self._of, program, orders)
         ranked = np.argsort(seconds, kind="stable")
         if self._of.batch.virtual_stages > 1:
-            fitting = (i for i in ranked[:PRICED].tolist() if self._fits(program, orders, i))
-            ranked = np.array(list(islice(fitting, self.tried)), dtype=np.int64)
+            first = ranked[:PRICED]
+            ranked = first[self._fit(program, chosen(orders, first))][: self.tried]
         self.note(program, chosen(orders, ranked), seconds[ranked])
         return float(seconds[ranked].min(initial=inf))
 
-    def _fits(self, program: OrderTables, orders: Orders, index: int) -> bool:
-        """Whether an answer fits with layers spread as evenly as they can be."""
+    def _fit(self, program: OrderTables, orders: Orders) -> Bools:
+        """[B]: whether answers fit with layers spread as evenly as they can be."""
         of, p = self._of, self._of.batch.pipeline
-        pairs = zip(orders.layers[index].tolist(), least_chunks(of), strict=True)
-        chunks = np.array([spread(held, least) for held, least in pairs])
-        types = [self._classes.types[c] for c in orders.classes[index].tolist()]
-        room = np.repeat([room_bytes(of.ideal, one) for one in types], p // len(types))
-        return bool((held_bytes(of, chunks, program.replayed_at_most) <= room).all())
+        rooms = np.array([room_bytes(of.ideal, types) for types in self._classes.types])
+        room = np.repeat(rooms[orders.classes], p // orders.classes.shape[1], axis=1)
+        held = held_bytes(of, even_chunks(of, orders.layers), program.replayed_at_most)
+        return np.asarray((held <= room).all(axis=1))
 
     def note(self, program: OrderTables, orders: Orders, seconds: Floats) -> None:
         """Remember the best answers; of equal ones those with the fewest changes of class."""
@@ -122,8 +120,7 @@ class FoundAnswers:
             return None
         chunks = one.chunks
         if of.free and chunks is None:
-            pairs = zip(order.layers[0].tolist(), least_chunks(of), strict=True)
-            chunks = np.array([spread(held, least) for held, least in pairs])
+            chunks = even_chunks(of, order.layers)[0]
         stages = self._stages(chunks) if of.free and chunks is not None else of.plan.stages
         return replace(
             of.plan,

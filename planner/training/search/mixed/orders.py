@@ -297,3 +297,31 @@ def _traced(
         classes=np.array([classes[::-1]], dtype=np.int64),
         layers=np.array([layers[::-1]], dtype=np.int64),
     )
+
+
+def least_sum(problem: OrderProblem, costs_s: Floats, own_s: float, late_s: float) -> float:
+    """What the stages of answers cost together at least, by `costs_s` [C, p, K + 1, L + 1], where
+    rows are within these thresholds; infinite where none are. Rows count with the shortest way that
+    leads to equal counts and layers."""
+    within = problem.late_s <= late_s
+    way_s, costs_s = np.where(within, problem.way_s, inf), np.where(within, costs_s, inf)
+    begun = np.full((*problem.shape, problem.layers + 1), inf)
+    begun[(0,) * len(problem.counted) + (0,)] = 0.0
+    spent = begun
+    for row in range(problem.rows):
+        shortest, least = np.full_like(begun, inf), np.full_like(begun, inf)
+        for c in range(problem.classes):
+            if not problem.may[c, row]:
+                continue
+            way, cost = begun, spent
+            for stage in problem.of_row(row):
+                start = way[..., problem.before]
+                fits = start + problem.own_s[c, stage] <= own_s
+                costs = np.where(fits, cost[..., problem.before] + costs_s[c, stage], inf)
+                way = np.where(fits, start + way_s[c, stage], inf).min(axis=-2)
+                cost = costs.min(axis=-2)
+            shortest = np.minimum(shortest, _counted_one_more(problem, way, c))
+            least = np.minimum(least, _counted_one_more(problem, cost, c))
+        possible = problem.possible(row + 1)[..., None]
+        begun, spent = np.where(possible, shortest, inf), np.where(possible, least, inf)
+    return float(spent[..., problem.layers].min())

@@ -17,7 +17,7 @@ from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
 from planner.training.search.mixed.held import HeldBytes
 from planner.training.search.mixed.orders import OrderProblem, has_order
-from planner.training.search.mixed.rooms import Rooms, room_bytes
+from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.search.mixed.splits import ChunkSeconds, least_chunks
 from planner.training.step.reduction import gradient_reduction_s, stage_gathers_s, tied_reduction_s
@@ -92,8 +92,7 @@ class CombinationTables:
         self._outside = outside.astype(np.float64)
         self._by_rooms = of.free and of.batch.virtual_stages > 1
         if self._by_rooms:
-            types = np.arange(len(of.scenarios))[None]
-            self._rooms = Rooms.of(of.ideal, of.table, of.batch, types)
+            self._rooms = of.rooms
         else:
             self._held_bytes = HeldBytes(of, lengths, recomputed)
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]

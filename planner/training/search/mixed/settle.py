@@ -24,6 +24,8 @@ from planner.training.search.mixed.orders import largest_row_s
 from planner.training.search.mixed.split_tries import Split, SplitTries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planner.arrays import Floats, Ints
     from planner.budget import Budget
     from planner.solver import Solver
@@ -63,14 +65,20 @@ class SplitSearch:
         paths: Paths,
         solver: Solver,
         budget: Budget = UNLIMITED,
+        *,
+        averages: Sequence[Paths] = (),
     ) -> None:
+        """`averages` of paths: known ones."""
         self._solver, self._budget = solver, budget
         self._answers = AnswerPaths(of, program, orders, ways, paths)
-        self._averages: list[Paths] = []
+        self.averages: list[Paths] = []
+        """Those that were looked for here."""
         self._binding = np.zeros(0, dtype=np.int64)
         self._low = largest_row_s(program.problem, orders)
         self._tight = not self._answers.even_fits(int(self._low.argmin()))
         self._cells = self._listed_cells()
+        for average in averages:
+            self._low = np.maximum(self._low, self._average_s(average))
 
     @property
     def paths(self) -> Paths:
@@ -138,8 +146,8 @@ class SplitSearch:
         )
         if shares is not None:
             self._binding = np.flatnonzero(shares > 0)
-            self._averages.append(of.paths.average(shares))
-            self._low = np.maximum(self._low, self._average_s(self._averages[-1]))
+            self.averages.append(of.paths.average(shares))
+            self._low = np.maximum(self._low, self._average_s(self.averages[-1]))
 
     def _average_s(self, average: Paths) -> Floats:
         """[B]: a lower bound on every split of every answer: an average of paths, under the ways
@@ -159,6 +167,6 @@ class SplitSearch:
             return None
         fixed = of.known_s(answer, ways)
         rows = of.paths.some(np.union1d(of.in_use(fixed, ways), self._binding))
-        for average in self._averages[-AVERAGES:]:
+        for average in self.averages[-AVERAGES:]:
             rows = rows.joined(average)
         return SplitTries(of, answer, rows, self._budget).least(ways, below_s, priced=self._tight)

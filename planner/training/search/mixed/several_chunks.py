@@ -10,9 +10,10 @@ import numpy as np
 from planner.training.search.mixed.found import BELOW, FoundAnswer
 from planner.training.search.mixed.listing import every_order
 from planner.training.search.mixed.one_chunk import LISTED, NARROWED
-from planner.training.search.mixed.orders import BestOrder, Orders, best_order, largest_row_s
+from planner.training.search.mixed.orders import Orders, best_order, largest_row_s
 from planner.training.search.mixed.settle import SplitSearch
 from planner.training.search.mixed.splits import StageWays
+from planner.training.search.mixed.whole_averages import averages_bound_s
 
 if TYPE_CHECKING:
     from planner.budget import Budget
@@ -36,11 +37,11 @@ RISE = 0.03
 
 
 class _Begun(NamedTuple):
-    """A program with an answer whose largest row is least."""
+    """A program of which no answer takes less than `least_s`."""
 
     program: OrderTables
     ways: StageWays
-    best: BestOrder
+    least_s: float
 
 
 class SeveralChunksSearch:
@@ -82,16 +83,20 @@ class SeveralChunksSearch:
             )
             if best is None:
                 continue
-            self._found.note_fitting(program, best.order)
             ways = StageWays(
                 self._of, self._classes, program.chunk_seconds, program.replayed_at_most
             )
-            begun.append(_Begun(program, ways, best))
+            averages = self._known.averages(self._of)
+            least_s = averages_bound_s(self._of, program, ways, averages, self._below_s)
+            if least_s >= self._below_s:
+                continue
+            self._found.note_fitting(program, best.order)
+            begun.append(_Begun(program, ways, max(best.rows_s, least_s)))
         if not begun:
             return
-        least_s = max(self._least_s, min(one.best.rows_s for one in begun))
+        least_s = max(self._least_s, min(one.least_s for one in begun))
         for one in begun:
-            rows_s = max(one.best.rows_s, self._least_s)
+            rows_s = max(one.least_s, self._least_s)
             found_s = self._found.fastest_s
             until_s = min(self._below_s, least_s * (1 + RISE), found_s)
             bound_s = rows_s
@@ -151,9 +156,10 @@ class SeveralChunksSearch:
             self._known.of(self._of),
             self._known.solver,
             self._budget,
+            averages=self._known.averages(self._of),
         )
         settled = search.settle(within_s)
-        self._known.note(self._of, search.paths)
+        self._known.note(self._of, search.paths, search.averages)
         for split in settled.splits:
             chosen = slice(split.answer, split.answer + 1)
             order = Orders(classes=orders.classes[chosen], layers=orders.layers[chosen])

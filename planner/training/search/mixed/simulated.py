@@ -10,7 +10,7 @@ import numpy as np
 from planner.schedule.build import build
 from planner.schedule.simulation.simulate import Durations, step_spans
 from planner.training.search.mixed.orders import taken
-from planner.training.search.mixed.splits import least_chunks, spread
+from planner.training.search.mixed.splits import even_chunks
 from planner.training.step.parts import jitter_bound_s
 
 if TYPE_CHECKING:
@@ -91,12 +91,7 @@ def _pass_seconds(
             taken(program.problem, table, orders)[..., None] for table in tables
         )
         return forward, backward, weight
-    chunks = np.array(
-        [
-            [spread(held, least) for held, least in zip(layers, least_chunks(of), strict=True)]
-            for layers in orders.layers.tolist()
-        ]
-    )
+    chunks = even_chunks(of, orders.layers)
     stages = np.broadcast_to(np.arange(classes.shape[1]), classes.shape)
     found = program.chunk_seconds.seconds(stages, classes, chunks)
     return found[0], found[1], found[3]

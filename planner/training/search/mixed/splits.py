@@ -21,7 +21,6 @@ import numpy as np
 from planner.schedule.passes import PassKind
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
-from planner.training.search.mixed.chunk_rooms import ChunkRooms
 from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.stages import StageLoad
@@ -127,6 +126,20 @@ def spread(layers: int, least: Ints) -> list[int]:
     return [int(held) for held in even]
 
 
+def even_chunks(of: TypedCombination, layers: Ints) -> Ints:
+    """[B, p, v]: the same of all stages of answers with `layers` [B, p]."""
+    least = least_chunks(of)
+    each = [
+        {held: spread(held, least[stage]) for held in set(layers[:, stage].tolist())}
+        for stage in range(len(least))
+    ]
+    found = [
+        [of_stage[held] for of_stage, held in zip(each, answer, strict=True)]
+        for answer in layers.tolist()
+    ]
+    return np.array(found, dtype=np.int64).reshape(*layers.shape, least.shape[1])
+
+
 def ways_of(least: Ints, layers: int, *, every: bool) -> Ints:
     """[I, v]: the ways to divide layers over the chunks of a stage, which have their least: every
     one, or those with all others in one chunk."""
@@ -150,9 +163,7 @@ class StageWays:
     ) -> None:
         self._of, self._seconds, self._replayed = of, seconds, replayed
         self._room = np.array([room_bytes(of.ideal, types) for types in classes.types])
-        self._rooms = None
-        if of.free:
-            self._rooms = ChunkRooms.of(of.ideal, of.table, of.batch, self._room)
+        self._rooms = of.chunk_rooms if of.free else None
         self._least = least_chunks(of)
         self._known: dict[tuple[int, int, int, bool], ChunkWays] = {}
         self._divided: dict[tuple[bytes, int], tuple[Ints, bool]] = {}
@@ -167,9 +178,20 @@ class StageWays:
         found = self._known[key]
         return found if len(found.chunks) else None
 
+    def corners_of(self, stage: int, c: int, layers: int) -> Floats:
+        """[X, 4 · v]: no way with so many layers, however its seconds are weighted, takes less than
+        one of these; none where there is no way."""
+        least = self._least[stage]
+        if not self._of.free:
+            return self._of_chunks(stage, c, np.zeros((1, len(least)), dtype=np.int64))
+        corners = ways_of(least, layers, every=False).astype(np.float64)
+        if self._rooms is not None and len(corners):
+            corners = self._rooms.corners(stage, float(self._room[c]), corners)
+        return self._of_chunks(stage, c, corners)
+
     def fit(self, classes: Ints, chunks: Ints) -> bool:
         """Whether stages of these classes [p] fit with these layers in their chunks [p, v]."""
-        held = held_bytes(self._of, chunks, self._replayed)
+        held = held_bytes(self._of, chunks[None], self._replayed)[0]
         return bool((held <= self._room[classes]).all())
 
     def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
@@ -177,13 +199,13 @@ class StageWays:
         least = self._least[stage]
         corners = chunks[_corners(chunks, least)].astype(np.float64)
         if complete and self._rooms is not None:
-            fits = self._rooms.may_fit(stage, chunks, self._replayed)[c]
+            room = float(self._room[c])
+            fits = self._rooms.may_fit(stage, room, chunks, self._replayed)
             if not fits.all():
                 chunks = chunks[fits]
-                corners = self._rooms.corners(stage, c, corners)
+                corners = self._rooms.corners(stage, room, corners)
         if priced and complete and len(chunks) <= PRICED_WAYS:
-            held = np.array([self._of_stage(stage, one) for one in chunks])
-            chunks = chunks[held <= self._room[c]]
+            chunks = chunks[self._of_stage(stage, chunks) <= self._room[c]]
             corners = chunks.astype(np.float64)
         return ChunkWays(
             chunks=chunks,
@@ -214,12 +236,15 @@ class StageWays:
             self._divided[key] = chunks, complete
         return self._divided[key]
 
-    def _of_stage(self, stage: int, chunks: Ints) -> float:
-        key = tuple(chunks.tolist())
-        if key not in self._bytes:
-            every = np.broadcast_to(chunks, self._least.shape)
-            self._bytes[key] = held_bytes(self._of, every, self._replayed)
-        return float(self._bytes[key][stage])
+    def _of_stage(self, stage: int, chunks: Ints) -> Floats:
+        """[I]: what the allocator holds of a stage with these layers in its chunks [I, v]."""
+        keys = [tuple(one) for one in chunks.tolist()]
+        new = [i for i, key in enumerate(keys) if key not in self._bytes]
+        if new:
+            every = np.repeat(chunks[new][:, None], len(self._least), axis=1)
+            held = held_bytes(self._of, every, self._replayed)
+            self._bytes |= {keys[i]: one for i, one in zip(new, held, strict=True)}
+        return np.array([self._bytes[key][stage] for key in keys])
 
 
 def _corners(chunks: Ints, least: Ints) -> Ints:
@@ -228,18 +253,22 @@ def _corners(chunks: Ints, least: Ints) -> Ints:
 
 
 def held_bytes(of: TypedCombination, chunks: Ints, recomputed: int) -> Floats:
-    """[p]: what the allocator holds of every stage with these layers in its chunks [p, v]."""
+    """[I, p]: what the allocator holds of every stage with these layers in its chunks [I, p, v]."""
     batch, (column, *_) = of.batch, layer_columns(of.ideal)
-    if of.free:
-        counts = batch.load.counts.copy()
-        counts[..., layer_columns(of.ideal)] = 0
-        leading = np.zeros((recomputed + 1, *counts.shape), dtype=np.int64)
-        counts[..., column] = chunks
-        for led in range(len(leading)):
-            leading[led, ..., column] = np.minimum(chunks, led)
-        batch = replace(
-            batch,
-            load=StageLoad(counts=counts, leading=leading),
-            recomputed_layers=np.full(1, recomputed),
-        )
-    return np.asarray(allocated_bytes(stage_peaks(of.ideal, of.table, batch))[0])
+    if not of.free:
+        held = allocated_bytes(stage_peaks(of.ideal, of.table, batch))
+        return np.asarray(np.repeat(held, len(chunks), axis=0))
+    counts = np.tile(batch.load.counts, (len(chunks), 1, 1))
+    counts[..., layer_columns(of.ideal)] = 0
+    leading = np.zeros((recomputed + 1, *counts.shape), dtype=np.int64)
+    layers = chunks.reshape(-1, chunks.shape[-1])
+    counts[..., column] = layers
+    leading[..., column] = np.minimum(layers, np.arange(recomputed + 1)[:, None, None])
+    loaded = replace(
+        batch,
+        load=StageLoad(counts=counts, leading=leading),
+        loads_of=np.tile(np.arange(batch.pipeline), len(chunks)),
+        recomputed_layers=np.full(1, recomputed),
+    )
+    held = allocated_bytes(stage_peaks(of.ideal, of.table, loaded))
+    return np.asarray(held.reshape(len(chunks), batch.pipeline), dtype=np.float64)

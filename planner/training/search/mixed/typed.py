@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.layouts.problem import problem_of
+from planner.training.search.mixed.chunk_rooms import ChunkRooms
+from planner.training.search.mixed.rooms import Rooms
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.layers import layer_kinds
 
@@ -70,7 +73,18 @@ class TypedCombination:
             free=free,
         )
 
-    @property
+    @cached_property
+    def rooms(self) -> Rooms:
+        """How many layers its stages may hold on every type."""
+        types = np.arange(len(self.scenarios))[None]
+        return Rooms.of(self.ideal, self.table, self.batch, types)
+
+    @cached_property
+    def chunk_rooms(self) -> ChunkRooms:
+        """Which divisions of layers over chunks its stages may hold."""
+        return ChunkRooms.of(self.ideal, self.table, self.batch)
+
+    @cached_property
     def layer_columns(self) -> list[int]:
         """The kind of every layer. Those of a layout that is kept are not told apart, and those
         that the pipeline holds twice count twice."""
@@ -106,7 +120,7 @@ class TypedCombination:
             most = min(most, int(np.searchsorted(shortest_s, within_s, side="right")) + 1)
         return max(most, 1)
 
-    @property
+    @cached_property
     def counts_before(self) -> Ints:
         """[L + 1, K]: layers of every kind before each layer."""
         layers = self.layer_columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from planner.errors import PlannerError
 from planner.training.estimate import point_estimate
 from planner.training.search.modules.knapsack import cheapest
-from planner.training.search.modules.options import KEEP, Treatment, blocks_of, with_treatment
+from planner.training.search.modules.options import KEEP, TreatedPlan, Treatment
 from planner.training.search.plans.problems import check_plan
 from planner.training.search.result import Change
 
@@ -32,7 +33,7 @@ def better_modules(
     where there is none, or what the user or the framework says leaves no choice. Raises:
     OutOfTime."""
     settled = plan.recompute.granularity == "none" and not plan.activation_offload
-    if settled or scenario.job.settings.modules_stated:
+    if settled or plan.chooses_modules or scenario.job.settings.modules_stated:
         return None
     found = fitting_modules(scenario, plan, budget)
     if found is None or found.estimate.step_s > known.step_s * (1 - LEAST):
@@ -40,22 +41,25 @@ def better_modules(
     return found
 
 
-def fitting_modules(scenario: Scenario, plan: Plan, budget: Budget) -> Change | None:
-    """The modules with which the plan fits at the least cost; None where it fits with none. The
-    knapsack takes what modules free as a sum; what it finds is estimated in full, and solved again
-    where that lacks memory. Raises: OutOfTime."""
+def fitting_modules(
+    scenario: Scenario, plan: Plan, budget: Budget, *, below_s: float = inf
+) -> Change | None:
+    """The modules with which the plan fits at the least cost; None where it fits with none, or
+    takes `below_s` or longer then. The knapsack takes what modules free as a sum; what it finds is
+    worked out in full, and solved again where that lacks memory. Raises: OutOfTime."""
     software = scenario.job.software
     if not (software.recompute.tried_modules or software.offload.tried_modules):
         return None
+    scenario = scenario.placed(plan.placement.hosts)
     try:
-        kept = point_estimate(scenario, KEEP.of(plan))
-        blocks = blocks_of(scenario, plan)
+        treated = TreatedPlan(scenario, plan)
+        blocks = treated.blocks()
     except PlannerError:
         return None
-    lacking = -np.array([stage.spare_bytes for stage in kept.memory.per_stage])
-    host = scenario.host.node_bytes
-    used = 0 if kept.memory.host is None else kept.memory.host.peak_bytes
-    room = np.inf if host is None else float(host - used)
+    kept = treated.peaks(KEEP)
+    lacking = -kept.spare[0]
+    host, used = kept.node_capacity, kept.node_bytes
+    room = inf if host is None else float(host - (0 if used is None else int(used[0])))
     for _ in range(ROUNDS):
         budget.check()
         chosen = cheapest(blocks.options, lacking, room, blocks.cost_s)
@@ -64,19 +68,20 @@ def fitting_modules(scenario: Scenario, plan: Plan, budget: Budget) -> Change | 
         treatment = sum(
             (ways[index] for ways, index in zip(blocks.treatments, chosen, strict=True)), KEEP
         )
-        found = _estimated(scenario, plan, treatment)
-        if found is None or found.estimate.memory.fits:
-            return found
-        spare = np.array([stage.spare_bytes for stage in found.estimate.memory.per_stage])
-        lacking = lacking + np.maximum(-spare, 0)
+        found = treated.peaks(treatment)
+        if found.fits[0]:
+            return _estimated(treated, treatment, below_s)
+        lacking = lacking + np.maximum(-found.spare[0], 0)
     return None
 
 
-def _estimated(scenario: Scenario, plan: Plan, treatment: Treatment) -> Change | None:
-    changed, treated = with_treatment(scenario, treatment), treatment.of(plan)
+def _estimated(treated: TreatedPlan, treatment: Treatment, below_s: float) -> Change | None:
+    scenario, plan = treated.scenario, treatment.of(treated.plan)
     try:
-        check_plan(changed, treated)
-        found = point_estimate(changed, treated)
+        check_plan(scenario, plan)
+        if treated.least_s(treatment) >= below_s:
+            return None
+        found = point_estimate(scenario, plan)
     except PlannerError:
         return None
-    return Change(description=treatment.flags, plan=treated, estimate=found)
+    return Change(description=treatment.flags, plan=plan, estimate=found)

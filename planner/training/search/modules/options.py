@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.specs.settings import Settings
-from planner.training.costs import cost_table
+from planner.training.batch import NONE, SELECTIVE
+from planner.training.costs import cost_table, joined
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.memory.activations import movable_of_layers
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.modules.knapsack import ModuleOption
+from planner.training.step.parts import step_parts
 from planner.workload.layers import layer_operators
 from planner.workload.movable import NEEDED
 from planner.workload.recompute import selective
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from planner.plan import Plan
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.memory.peaks import StagePeaks
     from planner.training.scenario import Scenario
+    from planner.workload.shard import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +48,16 @@ class Treatment:
         )
 
     @property
-    def settings(self) -> Settings:
-        """What the job sets in its framework for it."""
-        return Settings(
-            recompute_modules=self.recompute or None, offload_modules=self.offload or None
-        )
-
-    @property
     def flags(self) -> str:
         """As the command line says it."""
         again, there = ",".join(self.recompute), ",".join(self.offload)
         said = [f"selective --recompute-modules {again}" if again else "none"]
         said += [f"--offload-modules {there} --activation-offload 1"] if there else []
         return f"--recompute {' '.join(said)}"
+
+    def scenario(self, scenario: Scenario) -> Scenario:
+        """The job with these modules. Raises: InputError."""
+        return scenario.treating(self.recompute or None, self.offload or None)
 
     def of(self, plan: Plan) -> Plan:
         """The plan with these modules in place of what it recomputes and offloads of layers."""
@@ -65,6 +67,8 @@ class Treatment:
             plan,
             recompute=replace(plan.recompute, granularity=granularity, layers_per_stage=none),
             activation_offload=1.0 if self.offload else 0.0,
+            recompute_modules=self.recompute or None,
+            offload_modules=self.offload or None,
         )
 
 
@@ -91,53 +95,13 @@ class Blocks:
         return again_s + there + back
 
 
-def with_treatment(scenario: Scenario, treatment: Treatment) -> Scenario:
-    """The job with these modules set in its framework. Raises: InputError."""
-    job = scenario.job
-    settings = treatment.settings
-    return replace(
-        scenario,
-        job=replace(
-            job,
-            software=settings.applied(job.software, job.optimizer),
-            settings=settings.filled(job.settings),
-        ),
-    )
-
-
-def blocks_of(scenario: Scenario, plan: Plan) -> Blocks:
-    """What a search may do about the modules of the plan's layers."""
-    software = scenario.job.software
-    modules = [
-        *(("recompute", name) for name in software.recompute.tried_modules),
-        *(("offload", name) for name in software.offload.tried_modules),
-    ]
-    acts_on: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for kind, name in modules:
-        found = _acted_on(scenario, plan, _single(kind, name))
-        if found:
-            acts_on[kind, name] = found
-    priced = _Prices(scenario, plan)
-    treatments, options = [], []
-    for block in _connected(acts_on):
-        ways = tuple(_ways(block))
-        treatments.append(ways)
-        options.append(tuple(priced.option(way) for way in ways))
-    return Blocks(
-        treatments=tuple(treatments),
-        options=tuple(options),
-        forward_s=priced.forward_s,
-        backward_s=priced.backward_s,
-    )
-
-
 def _single(kind: str, name: str) -> Treatment:
     return Treatment(**{kind: (name,)})
 
 
 def _acted_on(scenario: Scenario, plan: Plan, treatment: Treatment) -> set[tuple[str, str]]:
     """The operators, by kind of layer and name, of which it keeps less on the device."""
-    workload = with_treatment(scenario, treatment).workload(shard_of(plan))
+    workload = treatment.scenario(scenario).workload(shard_of(plan))
     found = set()
     for kind in dict.fromkeys(scenario.kinds):
         operators = layer_operators(workload, kind)
@@ -182,48 +146,119 @@ def _ways(block: Sequence[tuple[str, str]]) -> Iterator[Treatment]:
             yield Treatment(**names)
 
 
-class _Prices:
-    """What treatments do to a plan, against keeping everything."""
+class TreatedPlan:
+    """A plan and what treatments do to it, against keeping everything. Tables of prices are kept
+    with the scenario: plans that divide a layer alike share them."""
 
     def __init__(self, scenario: Scenario, plan: Plan) -> None:
-        self._scenario, self._plan = scenario, plan
+        """The scenario is that of the plan's hosts. Raises: InputError."""
+        self.scenario, self.plan = scenario, plan
         self._load = stage_load(scenario.model, scenario.kinds, plan.stages)
-        table = cost_table(scenario, [shard_of(plan)])
+        known: dict[Shard, _Ways] = scenario.kept.setdefault(_WAYS, {})
+        shard = shard_of(plan)
+        if shard not in known:
+            known[shard] = _ways_of(scenario, plan)
+        self._ways = known[shard]
+
+    def blocks(self) -> Blocks:
+        """What a search may do about the modules of the plan's layers."""
+        priced = dict(zip(self._ways.single, self._options(), strict=True))
+        table = self._ways.table
         layers = self._load.of_stages
         forward, backward = (
             (seconds.sum(axis=0)[0, 0] @ layers.T)
             for seconds in (table.forward_s, table.backward_s)
         )
         busiest = int((forward + backward).argmax())
-        self.forward_s, self.backward_s = float(forward[busiest]), float(backward[busiest])
-        self._kept = self._held(KEEP)[0]
-
-    def option(self, treatment: Treatment) -> ModuleOption:
-        held, host_bytes, again_s, moved_s = self._held(treatment)
-        slack = 1 + self._scenario.job.software.slack
-        return ModuleOption(
-            freed_bytes=((self._kept - held) * slack).astype(np.int64),
-            host_bytes=host_bytes,
-            again_s=again_s,
-            moved_s=moved_s,
+        return Blocks(
+            treatments=self._ways.blocks,
+            options=tuple(tuple(priced[way] for way in ways) for ways in self._ways.blocks),
+            forward_s=float(forward[busiest]),
+            backward_s=float(backward[busiest]),
         )
 
-    def _held(
-        self, treatment: Treatment
-    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int, float, float]:
-        """Bytes of activations on a device of every stage, [p], bytes of the fullest host for them,
-        and the seconds of an option."""
-        scenario, plan = with_treatment(self._scenario, treatment), treatment.of(self._plan)
-        table = cost_table(scenario, [shard_of(plan)])
-        batch = batch_of_one(
-            replace(plan, optimizer_offload=0.0, weight_offload=False), 0, self._load
+    def peaks(self, treatment: Treatment) -> StagePeaks:
+        """Memory of every stage with a treatment. Raises: InputError."""
+        return stage_peaks(treatment.scenario(self.scenario), *self._priced(treatment))
+
+    def least_s(self, treatment: Treatment) -> float:
+        """A lower bound of the step with a treatment, in seconds. Raises: InputError."""
+        parts = step_parts(treatment.scenario(self.scenario), *self._priced(treatment))
+        return float(parts.lower_bound_s()[0])
+
+    def _priced(self, treatment: Treatment) -> tuple[CostTable, Batch]:
+        table = _table(treatment.scenario(self.scenario), shard_of(self.plan))
+        return table, batch_of_one(treatment.of(self.plan), 0, self._load)
+
+    def _options(self) -> list[ModuleOption]:
+        """Of the ways to treat a single block."""
+        single, table = self._ways.single, self._ways.table
+        plan = replace(KEEP.of(self.plan), optimizer_offload=0.0, weight_offload=False)
+        alike = np.zeros(len(single), dtype=np.int64)
+        batch = replace(
+            batch_of_one(plan, 0, self._load).some(alike),
+            row=np.arange(len(single)),
+            granularity=np.array([SELECTIVE if way.recompute else NONE for way in single]),
+            activation_offload=np.array([1.0 if way.offload else 0.0 for way in single]),
         )
-        peaks = stage_peaks(scenario, table, batch)
+        offloads = tuple(self.scenario.job.software.offload.tried_modules)
+        peaks = stage_peaks(self.scenario.treating(None, offloads or None), table, batch)
         layers = self._load.of_stages
-        again_s = float((table.selective_s[0, 0] @ layers.T).max()) if treatment.recompute else 0.0
-        moved_s, host_bytes = 0.0, 0
-        if treatment.offload:
-            moved = (movable_of_layers(table, batch)[0] @ layers.T).max()
-            moved_s = float(moved) / scenario.host.link_bytes_per_s
-            host_bytes = 0 if peaks.node_bytes is None else int(peaks.node_bytes[0])
-        return peaks.activations[0], host_bytes, again_s, moved_s
+        again = np.where(
+            batch.granularity == SELECTIVE, (table.selective_s[0] @ layers.T).max(axis=-1), 0.0
+        )
+        moved = batch.host_activations * (movable_of_layers(table, batch) @ layers.T).max(axis=-1)
+        held, node = peaks.activations, peaks.node_bytes
+        freed = (held[0] - held) * (1 + self.scenario.job.software.slack)
+        return [
+            ModuleOption(
+                freed_bytes=freed[place].astype(np.int64),
+                host_bytes=0 if node is None else int(node[place]),
+                again_s=float(again[place]),
+                moved_s=float(moved[place]) / self.scenario.host.link_bytes_per_s,
+            )
+            for place in range(len(single))
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ways:
+    """The ways to treat each block of modules, with nothing as the first; all of them, nothing
+    first, and the prices of each as a row of a table."""
+
+    blocks: tuple[tuple[Treatment, ...], ...]
+    single: tuple[Treatment, ...]
+    table: CostTable
+
+
+def _ways_of(scenario: Scenario, plan: Plan) -> _Ways:
+    blocks = _treatments(scenario, plan)
+    single = tuple(dict.fromkeys((KEEP, *chain.from_iterable(blocks))))
+    shard = shard_of(plan)
+    tables = [_table(way.scenario(scenario), shard) for way in single]
+    return _Ways(blocks=blocks, single=single, table=joined(tables))
+
+
+def _table(scenario: Scenario, shard: Shard) -> CostTable:
+    known: dict[Shard, CostTable] = scenario.kept.setdefault(_TABLES, {})
+    if shard not in known:
+        known[shard] = cost_table(scenario, [shard])
+    return known[shard]
+
+
+def _treatments(scenario: Scenario, plan: Plan) -> tuple[tuple[Treatment, ...], ...]:
+    """The ways to treat each block of modules, with nothing as the first."""
+    software = scenario.job.software
+    acts_on: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for kind, name in (
+        *(("recompute", name) for name in software.recompute.tried_modules),
+        *(("offload", name) for name in software.offload.tried_modules),
+    ):
+        found = _acted_on(scenario, plan, _single(kind, name))
+        if found:
+            acts_on[kind, name] = found
+    return tuple(tuple(_ways(block)) for block in _connected(acts_on))
+
+
+_WAYS, _TABLES = "ways to treat modules", "tables with treated modules"
+"""Under which names a scenario keeps them."""

@@ -58,6 +58,10 @@ def check_plan(scenario: Scenario, plan: Plan) -> None:
 def plan_problems(scenario: Scenario, plan: Plan) -> tuple[PlanProblem, ...]:
     """Everything that keeps the plan from running, one problem of each name. Mere consequences of
     another problem are left out."""
+    try:
+        scenario = scenario.treating(plan.recompute_modules, plan.offload_modules)
+    except InputError as error:
+        return (PlanProblem(name="offered", field="recompute", error=error),)
     found = [
         *_devices(scenario, plan),
         *_precision(scenario),

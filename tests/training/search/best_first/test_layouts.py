@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 LARGE_VOCABULARY = {"layers": 8, "batch": 64, "hidden": 512, "ffn": 2048, "length": 2048}
 MIXED = {"nodes": 2, "devices_per_node": 4, "second_device": "h100-sxm-80gb", "layers": 8}
-PIPELINED = Restrictions(pipeline=(4,), schedule=("1f1b", "interleaved"))
+PIPELINED = Restrictions(
+    pipeline=(4,), schedule=("1f1b", "interleaved"), recompute=("none", "selective", "full")
+)
 
 
 @pytest.mark.slow

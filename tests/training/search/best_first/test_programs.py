@@ -28,6 +28,7 @@ PIPELINED = Restrictions(
     schedule=("1f1b",),
     micro_batch_size=(1,),
     data_sharding=("optimizer",),
+    recompute=("none", "selective", "full"),
 )
 TIGHT = {"memory_gib": 4, "length": 4096, "hidden": 1536, "ffn": 4096}
 ONE_DISPATCHER: dict[str, Any] = {"dispatcher": ("alltoall",), "expert_overlap": (False,)}

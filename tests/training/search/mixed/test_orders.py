@@ -10,7 +10,14 @@ import pytest
 from planner.solver import solve
 from planner.training.search.mixed.bound import _most_together
 from planner.training.search.mixed.listing import every_order
-from planner.training.search.mixed.orders import OrderProblem, Orders, best_order, largest_row_s
+from planner.training.search.mixed.orders import (
+    OrderProblem,
+    Orders,
+    best_order,
+    largest_row_s,
+    least_sum,
+    taken,
+)
 
 
 def random_problem(seed: int, *, classes: int, rows: int, each: int, layers: int) -> OrderProblem:
@@ -108,6 +115,21 @@ def test_all_answers_within_a_threshold_are_listed(seed: int, shape: dict[str, i
     assert len(found) == len(set(found))
     assert set(found) == known
     assert every_order(problem, within_s, most=len(known) - 1) is None or len(known) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_answer_costs_less_than_the_least_sum(seed: int, shape: dict[str, int]) -> None:
+    """Of those within a threshold; of all it is the least."""
+    problem = random_problem(seed, **shape)
+    costs = np.random.default_rng(seed).uniform(0, 5, problem.own_s.shape)
+    every = all_orders(problem)
+    seconds, sums = largest_row_s(problem, every), taken(problem, costs, every).sum(axis=1)
+    assert least_sum(problem, costs, 1e9, 1e9) == pytest.approx(sums.min(initial=np.inf))
+    for share in (0.1, 0.5):
+        within_s = float(np.quantile(seconds, share)) if len(seconds) else 1.0
+        least = sums[seconds <= within_s].min(initial=np.inf)
+        assert least_sum(problem, costs, within_s * (1 + 1e-9), within_s) <= least * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("levels", [2, 3])
