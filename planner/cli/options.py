@@ -268,6 +268,10 @@ class WorkloadOptions:
         str | None,
         option("NAME,...", "Modules that --recompute selective repeats, such as mlp."),
     ] = None
+    resumes: Annotated[
+        str | None,
+        option("on|off", "The job must fit when it is resumed from a checkpoint. [default: on]"),
+    ] = None
     start_whole: Annotated[
         str | None, option("on|off", "Devices make the whole model before full sharding.")
     ] = None
