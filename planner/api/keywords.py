@@ -21,6 +21,7 @@ SCHEMAS = (
     "device",
     "library",
     "software",
+    "engine",
     "load",
     "serving-plan",
 )
