@@ -11,6 +11,7 @@ from planner.specs.optimizers import MasterType, MomentType, StateType
 from planner.specs.packed import packed_lengths
 from planner.specs.software_parts import (
     MOST_STRIDE,
+    OFFLOADED_WITH,
     Allocator,
     OffloadModule,
     OffloadPlace,
@@ -230,6 +231,7 @@ class Settings:
         if self.offload_modules is not None:
             known = (*offload.modules, *offload.module_choices)
             _allowed("--offload-modules", "offloads", self.offload_modules, known, software)
+            _offloaded_together(self.offload_modules)
             found["offload"] = offload.of_modules(self.offload_modules)
         return found
 
@@ -254,6 +256,17 @@ class Settings:
                 before = found.get(part) or getattr(software, part)
                 found[part] = before.model_copy(update={field: value})
         return found
+
+
+def _offloaded_together(named: tuple[str, ...]) -> None:
+    for name in named:
+        for other in OFFLOADED_WITH.get(name, ()):
+            if other not in named:
+                raise InputError(
+                    f"--offload-modules: {name} is offloaded only with {other}, which keeps the "
+                    "same tensor",
+                    hint=f"give {name},{other}",
+                )
 
 
 AS_THE_PROFILE = Settings()

@@ -140,6 +140,15 @@ class FullSharding(Input):
     """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 
 
+OFFLOADED_WITH: dict[str, tuple[str, ...]] = {"attn_proj": ("core_attn",)}
+"""Modules that may be offloaded only with others: the same tensor is kept for both (Megatron-LM
+`transformer_config.py`, `offload_modules`)."""
+
+
+NOTHING_LEFT: dict[str, tuple[str, ...]] = {"moe": ("expert_fc1", "moe_act")}
+"""Modules that keep nothing to offload where another, which holds them, is computed again."""
+
+
 class Resume(Input):
     """What lives on a device beside the states while they are loaded from a checkpoint."""
 
