@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
 
-_AMAX_BYTES = 4
-"""The largest element of a tensor, in fp32."""
-
 
 def column_parallel(
     workload: Workload,
@@ -109,12 +106,12 @@ def row_parallel(
 
 
 def _scale(workload: Workload, name: str, eight_bit: bool, *, forward: bool) -> list[Operator]:
-    """Ranks agree on the scale of a tensor whose parts they quantise, unless it is that of an
-    earlier step (TransformerEngine `set_quantizer_amax_reduction_group`; torchao `tensor_to_amax`
-    of a distributed tensor)."""
+    """Ranks agree on the largest element of a tensor whose parts they quantise, one fp32 number,
+    unless the scale is that of an earlier step (TransformerEngine
+    `set_quantizer_amax_reduction_group`; torchao `tensor_to_amax` of a distributed tensor)."""
     if not (eight_bit and workload.precision == "fp8" and workload.software.fp8.amax_pass):
         return []
-    return [tensor_collective(f"{name}_amax", "all_reduce", _AMAX_BYTES, forward, None)]
+    return [tensor_collective(f"{name}_amax", "all_reduce", 4, forward, None)]
 
 
 def replicated_linear(
