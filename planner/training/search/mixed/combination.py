@@ -151,7 +151,11 @@ def _on_listed_hosts(
         placed = scenario.placed(hosts)
         classes = RowClasses.listed(placed, pipeline)
         listed = replace(of, plan=replace(of.plan, placement=placement_on(scenario, hosts)))
-        found = _Search(scenario, listed, classes, least_s, below_s, known, budget, hosts).solved()
+        # Splits would raise the bound of these hosts alone, which bounds no other order.
+        search = _Search(
+            scenario, listed, classes, least_s, below_s, known, budget, hosts, splits=False
+        )
+        found = search.solved()
         candidates.extend(found.candidates)
     candidates.sort(key=lambda one: one.least_s)
     return SolvedCombination(bound_s=bound_s, candidates=tuple(candidates[:TRIED]))
@@ -198,10 +202,7 @@ class _Search:
         search = OneChunkSearch(
             self._of, self._found, self._least_s, self._below_s, self._budget, every=self._every
         )
-        for recomputed in tables.recomputed.tolist():
-            self._budget.check()
-            if tables.may_hold(recomputed):
-                search.solve(tables.program(recomputed))
+        search.solve(tables)
         return search.bound_s, search.rest_s
 
     def _split(self, tables: CombinationTables) -> tuple[float, float]:
@@ -224,8 +225,10 @@ class _Search:
         """The least of the largest rows of all answers; at most what is to be beaten."""
         tables = tables_below(self._of, self._classes, self._below_s)
         least_s = self._below_s
-        for recomputed in tables.recomputed.tolist():
+        for position, recomputed in enumerate(tables.recomputed.tolist()):
             self._budget.check()
+            if tables.none_left(position, least_s):
+                break
             if not tables.may_hold(recomputed):
                 continue
             best = best_order(

@@ -70,8 +70,10 @@ class SeveralChunksSearch:
         """Note the answers of all programs whose rows are little longer than the least row of any.
         Raises: OutOfTime."""
         begun: list[_Begun] = []
-        for recomputed in tables.recomputed.tolist():
+        for position, recomputed in enumerate(tables.recomputed.tolist()):
             self._budget.check()
+            if tables.none_left(position, min(self._below_s, self._found.fastest_s)):
+                break
             if not tables.may_hold(recomputed):
                 continue
             program = tables.program(recomputed)
