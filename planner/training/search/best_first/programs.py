@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from planner.training.search.mixed.program import CombinationTables
 
 SOLVED = 256
-"""Most combinations in one search that are solved by at most `USUAL` programs; more count more."""
+"""Most combinations in one search that `USUAL` programs solve; those that take more count more."""
 
 USUAL = 4
+"""Programs of a combination."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

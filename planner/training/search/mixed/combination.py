@@ -224,18 +224,15 @@ class _Search:
     def least_row_s(self) -> float:
         """The least of the largest rows of all answers; at most what is to be beaten."""
         tables = tables_below(self._of, self._classes, self._below_s)
-        least_s = self._below_s
-        for position, recomputed in enumerate(tables.recomputed.tolist()):
+        rows_s = [self._below_s]
+        for recomputed in tables.worth(lambda: min(rows_s)):
             self._budget.check()
-            if tables.none_left(position, least_s):
-                break
-            if not tables.may_hold(recomputed):
-                continue
             best = best_order(
                 tables.program(recomputed).problem,
                 least_s=self._least_s,
-                below_s=least_s,
+                below_s=min(rows_s),
                 budget=self._budget,
             )
-            least_s = least_s if best is None else best.rows_s
-        return BELOW * least_s
+            if best is not None:
+                rows_s.append(best.rows_s)
+        return BELOW * min(rows_s)

@@ -51,13 +51,9 @@ class OneChunkSearch:
 
     def solve(self, tables: CombinationTables) -> None:
         """Note the answers of all programs. Raises: OutOfTime."""
-        for position, recomputed in enumerate(tables.recomputed.tolist()):
+        for recomputed in tables.worth(lambda: self._wanted_s, self._pass_over):
             self._budget.check()
-            if tables.none_left(position, self._wanted_s):
-                self._pass_over()
-                break
-            if tables.may_hold(recomputed):
-                self._solve(tables.program(recomputed))
+            self._solve(tables.program(recomputed))
 
     def _pass_over(self) -> None:
         self.bound_s = min(self.bound_s, self._wanted_s)

@@ -24,14 +24,12 @@ from planner.training.step.reduction import gradient_reduction_s, stage_gathers_
 from planner.training.step.update import stage_optimizer_s
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from planner.arrays import Bools, Floats, Ints
     from planner.stage_layout.problem import LayoutProblem
     from planner.training.search.mixed.classes import RowClasses
     from planner.training.search.mixed.typed import TypedCombination
-
-
-FIRST_ASKED = 2
-"""Programs of a combination after which it is asked whether another may be faster."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,11 +116,20 @@ class CombinationTables:
         most = np.where(fits, self._lengths, -1).max(axis=-1)
         return bool((most >= 0).all() and most.sum() >= len(self._layers))
 
-    def none_left(self, position: int, below_s: float) -> bool:
-        """Whether no program from this position in `recomputed` on has rows below that. It is asked
-        ever more seldom: at the other positions the answer is no."""
-        asked = position >= FIRST_ASKED and position & (position - 1) == 0
-        return asked and not self._may_be_below(position, below_s)
+    def worth(
+        self, below_s: Callable[[], float], passed_over: Callable[[], None] = lambda: None
+    ) -> Iterator[int]:
+        """The numbers of recomputed layers whose programs may have rows below that, in order. All
+        but the first are asked about together, as many as came before: `passed_over` is called
+        where none of them is."""
+        numbers, first = self.recomputed.tolist(), 0
+        while first < len(numbers):
+            some = numbers[first : max(2 * first, 1)]
+            if len(some) == 1 or self._may_be_below(some, below_s()):
+                yield from filter(self.may_hold, some)
+            else:
+                passed_over()
+            first += len(some)
 
     def program(self, recomputed: int, fits: Bools | None = None) -> OrderTables:
         """The program for one of the numbers of recomputed layers. `fits` [C, p, K + 1, L + 1]:
@@ -160,14 +167,13 @@ class CombinationTables:
             replayed_at_most=self._replayed_at_most(recomputed),
         )
 
-    def _may_be_below(self, position: int, below_s: float) -> bool:
-        """Whether a program from this position on may have rows below that: the more layers are
-        recomputed, the longer they are, so they are taken as here wherever any of them fits."""
-        first, *more = self.recomputed[position:].tolist()
-        fits = self._fits(first)
-        for recomputed in more:
+    def _may_be_below(self, numbers: list[int], below_s: float) -> bool:
+        """Whether a program for one of these numbers may have rows below that: the more layers are
+        recomputed, the longer they are, so the fewest are taken wherever any number fits."""
+        fits = self._fits(numbers[0])
+        for recomputed in numbers[1:]:
             fits |= self._fits(recomputed)
-        problem = self.program(first, fits).problem
+        problem = self.program(numbers[0], fits).problem
         return shortest_way(problem, below_s, below_s) is not None
 
     def _replayed_at_most(self, recomputed: int) -> int:
