@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from planner.api.searches import search as search
     from planner.api.serving import PricedServing as PricedServing
     from planner.api.serving import estimate_serving as estimate_serving
+    from planner.api.serving_comparisons import ServingComparison as ServingComparison
+    from planner.api.serving_comparisons import compare_serving as compare_serving
     from planner.api.serving_exports import export_all_serving as export_all_serving
     from planner.api.serving_exports import export_serving as export_serving
     from planner.api.serving_exports import serving_formats as serving_formats
@@ -137,6 +139,7 @@ _HOMES = {
     "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
     "planner.api.serving": ("PricedServing", "estimate_serving"),
+    "planner.api.serving_comparisons": ("ServingComparison", "compare_serving"),
     "planner.api.serving_exports": ("export_all_serving", "export_serving", "serving_formats"),
     "planner.api.serving_plans": ("PricedServingPlan", "estimate_serving_plan"),
     "planner.api.serving_searches": ("FoundServing", "search_serving"),

@@ -97,7 +97,7 @@ def write_plans(plans: FoundPlans | PricedPlan, path: str | Path) -> None:
 
 def schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of a file format: cluster, model, plan, runs, study, device, library,
-    software, load or serving-plan. Raises: InputError.
+    software, engine, load or serving-plan. Raises: InputError.
 
     >>> from planner import api
     >>> api.schema("plan")["title"]

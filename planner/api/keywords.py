@@ -21,6 +21,7 @@ SCHEMAS = (
     "device",
     "library",
     "software",
+    "engine",
     "load",
     "serving-plan",
 )
@@ -59,6 +60,8 @@ class JobKeywords(TypedDict, total=False):
     """Modules whose activations may be offloaded, as Megatron-LM names them."""
     recompute_modules: str | Sequence[str] | None
     """Modules that recompute="selective" computes again."""
+    resumes: bool | None
+    """Whether the job must fit when it is resumed from a checkpoint, as well as when it starts."""
     start_whole: bool | None
     """Every device makes the whole model before it is fully sharded."""
     context_heads: int | str | None

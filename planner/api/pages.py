@@ -11,11 +11,13 @@ from planner.api.documents import to_text
 from planner.api.estimates import estimate
 from planner.api.exports import export_all, scenario_of
 from planner.api.plans import GivenPlan
+from planner.api.serving_pages import report_serving
 from planner.errors import InputError, PlannerError
 from planner.importers.launch_file import is_launch
 from planner.plan_document import ReadPlan
 from planner.plan_document.answer import ReadAnswer, parse_answer, read_answer
 from planner.plan_document.nodes import read_file, split_rank
+from planner.plan_document.serving.read import is_serving_document
 from planner.reports.page.content import Mine, PageContent, PlanInputs
 from planner.reports.page.page import page_text
 from planner.training.timeline import step_timeline
@@ -46,7 +48,8 @@ def report(
     time and memory go, how sure the figures are, and what launches the first plan. The page needs
     no network, and the plans can be read back from it (`load_plans`, `planner check`).
 
-    `plans` is the file of a search or an estimate, or what was found. `mine` is the user's own
+    `plans` is the file of a search or an estimate, or what was found; of serving plans the page has
+    the plans, pools, the front and what launches them. `mine` is the user's own
     plan, for comparison: a plan of a file (`mine.json#1`), a launch script on the same cluster, or
     one that was estimated. Cluster, model and software profile are those the plans were made for.
     If a file of these is not shipped, it has to be given; otherwise the page leaves out what needs
@@ -62,6 +65,10 @@ def report(
     >>> page.startswith("<!doctype html>")
     True
     """
+    if isinstance(plans, str | Path) and is_serving_document(str(plans)):
+        if mine is not None or software is not None:
+            raise InputError("--mine and --software are for training plans; these serve")
+        return report_serving(str(plans), cluster=cluster, model=model)
     text, answer = _document(plans)
     scenario, without = _scenario(answer, plans, cluster, model, software)
     return page_text(

@@ -72,22 +72,15 @@ class AskedJob:
     @classmethod
     def recorded(cls, job: RecordedJob, plan: Plan) -> AskedJob:
         """What a plan document states about the job of a plan."""
-        return cls(
-            global_batch_size=job.global_batch_size,
-            seq_length=job.seq_length,
-            precision=job.precision,
-            software=job.software,
-            optimizer=job.optimizer,
-            headroom=job.headroom,
-            expert_imbalance=job.expert_imbalance,
-            settings=Settings.of(job.settings or {}),
-            tokens=job.tokens,
-            devices=plan.degrees.devices,
-        )
+        return cls._stated(job, Settings.of(job.settings or {}), plan.degrees.devices)
 
     @classmethod
     def of_job(cls, job: JobSpec) -> AskedJob:
         """The job of a scenario."""
+        return cls._stated(job, job.settings, job.devices)
+
+    @classmethod
+    def _stated(cls, job: JobSpec | RecordedJob, settings: Settings, devices: int) -> AskedJob:
         return cls(
             global_batch_size=job.global_batch_size,
             seq_length=job.seq_length,
@@ -96,9 +89,9 @@ class AskedJob:
             optimizer=job.optimizer,
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
-            settings=job.settings,
+            settings=settings,
             tokens=job.tokens,
-            devices=job.devices,
+            devices=devices,
         )
 
     @classmethod

@@ -49,6 +49,13 @@ def calibrate(
 
     Exit code 0: the device file is written; 1: refused; 2: bad input.
     """
+    table = next((one for one in runs if one.endswith(".csv")), None)
+    if table is not None:
+        raise InputError(
+            f"{table} is a table; calibrate refits device files for training runs",
+            hint="kernels of serving engines are in the engine file: `planner show vllm`; `planner "
+            "validate TABLE.csv` says how far they are off",
+        )
     check_writable(device_file, option=DEVICE_FILE)
     _refuse_to_replace(device_file, runs)
     found = api.calibrate(

@@ -11,6 +11,7 @@ from planner.cli.inputs import axis_keywords, job_keywords, script_keywords
 from planner.cli.options import CheckedInputs, Json, ScriptOptions, WorkloadOptions, option
 from planner.cli.output import note, write_stdout
 from planner.cli.progress import ProgressLine
+from planner.cli.serving import compare_serving, is_serving_plan
 
 
 def compare(
@@ -32,11 +33,16 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare plans with the first one: what differs, what each difference costs or saves, and
-    whether a checkpoint of the first one still loads.
+    whether a checkpoint of the first one still loads. Of serving plans: what differs in their
+    pools, and what they do.
 
     Exit code 0: compared; 1: best found no plan that fits; 2: bad input.
     """
     limit_s = values.duration_s("--time-limit", time_limit)
+    if any(map(is_serving_plan, plans)):
+        others = (workload, decisions, script, {"headroom": inputs.headroom, "time_limit": limit_s})
+        compare_serving(plans, inputs.cluster, inputs.model, others, json=json)
+        return
     with ProgressLine(limit_s=limit_s) as line:
         found = api.compare(
             *plans,

@@ -17,6 +17,7 @@ from planner.cli.options import (
 )
 from planner.cli.output import note, write_stdout
 from planner.cli.progress import ProgressLine
+from planner.cli.serving import refuse_serving_plan
 from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
 from planner.wording.labels import AXIS_ABBREVIATIONS
@@ -46,6 +47,9 @@ def explain(
 
     Exit code 0: explained; 2: bad input.
     """
+    for given in (plan, why_not):
+        if given is not None:
+            refuse_serving_plan(given, "explain")
     asked = None if why_not is None else _asked(why_not)
     with ProgressLine() as line:
         found = api.explain(

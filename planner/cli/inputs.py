@@ -54,6 +54,7 @@ def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords
         "uneven_replicas": values.switch("--uneven-replicas", workload.uneven_replicas),
         "offload_modules": workload.offload_modules,
         "recompute_modules": workload.recompute_modules,
+        "resumes": values.switch("--resumes", workload.resumes),
         "start_whole": values.switch("--start-whole", workload.start_whole),
         "packed_lengths": workload.packed_lengths,
         "context_heads": values.ranks("--context-heads", workload.context_heads),

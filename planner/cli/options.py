@@ -147,6 +147,11 @@ Engine = Annotated[
 ]
 
 
+_RANKS = "Ranks with requests of their own that share the experts."
+_WEIGHTS = "Format of the weights: bf16, fp8, fp8-block, int8, mxfp4, nvfp4, int4. [default: bf16]"
+_KV_FORMAT = "Format of the KV cache: bf16, fp8. [default: the engine's]"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingOptions:
     """A serving replica in place of a training plan."""
@@ -154,41 +159,28 @@ class ServingOptions:
     TITLE: ClassVar[str] = "Serving"
 
     serving: Annotated[
-        str | None, option("LOAD.yaml", "Requests to serve: an estimate of serving, not training.")
+        str | None, option("LOAD.yaml", "Requests to serve, in place of a training job.")
     ] = None
     engine: Engine = None
-    attention_data: Annotated[
-        str | None, option("N", "Ranks with requests of their own that share the experts.")
-    ] = None
-    weights: Annotated[
-        str | None,
-        option(
-            "FORMAT",
-            "Format of the weights: bf16, fp8, fp8-block, int8, mxfp4, nvfp4, int4. "
-            "[default: bf16]",
-        ),
-    ] = None
-    kv_format: Annotated[
-        str | None, option("FORMAT", "Format of the KV cache: bf16, fp8. [default: the engine's]")
-    ] = None
+    attention_data: Annotated[str | None, option("N", _RANKS)] = None
+    weights: Annotated[str | None, option("FORMAT", _WEIGHTS)] = None
+    kv_format: Annotated[str | None, option("FORMAT", _KV_FORMAT)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingSearchOptions:
-    """Serving plans in place of training plans."""
+class ServingSearchOptions(ServingOptions):
+    """The same for a search, which takes several values, and what narrows it besides."""
 
-    TITLE: ClassVar[str] = "Serving"
-
-    serving: Annotated[
-        str | None, option("LOAD.yaml", "Requests to serve: a search of serving, not training.")
-    ] = None
-    engine: Engine = None
+    attention_data: Annotated[str | None, option("N,...", _RANKS)] = None
+    weights: Annotated[str | None, option("FORMAT,...", _WEIGHTS)] = None
+    kv_format: Annotated[str | None, option("FORMAT,...", _KV_FORMAT)] = None
     objective: Annotated[
         str | None,
-        option("NAME", "throughput, cost, devices or energy. [default: throughput]"),
-    ] = None
-    attention_data: Annotated[
-        str | None, option("N,...", "Ranks with requests of their own that share the experts.")
+        option(
+            "NAME",
+            "throughput, cost, devices or energy. [default: throughput; devices for requests at a "
+            "rate]",
+        ),
     ] = None
     max_running: Annotated[
         str | None, option("N,...", "Requests of a rank at a time. [default: the engine's]")
@@ -196,18 +188,6 @@ class ServingSearchOptions:
     max_step_tokens: Annotated[
         str | None,
         option("N,...", "Prompt tokens of a step. [default: around the engine's]"),
-    ] = None
-    weights: Annotated[
-        str | None,
-        option(
-            "FORMAT,...",
-            "Formats of the weights: bf16, fp8, fp8-block, int8, mxfp4, nvfp4, int4. "
-            "[default: bf16]",
-        ),
-    ] = None
-    kv_format: Annotated[
-        str | None,
-        option("FORMAT,...", "Formats of the KV cache: bf16, fp8. [default: the engine's]"),
     ] = None
     disaggregated: Annotated[
         str | None,
@@ -267,6 +247,10 @@ class WorkloadOptions:
     recompute_modules: Annotated[
         str | None,
         option("NAME,...", "Modules that --recompute selective repeats, such as mlp."),
+    ] = None
+    resumes: Annotated[
+        str | None,
+        option("on|off", "The job must fit when it is resumed from a checkpoint. [default: on]"),
     ] = None
     start_whole: Annotated[
         str | None, option("on|off", "Devices make the whole model before full sharding.")

@@ -14,7 +14,7 @@ from planner.specs import ranges
 from planner.specs.files.writing import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from planner.cli.decisions import RestrictOptions
     from planner.cli.options import (
@@ -47,7 +47,7 @@ def refuse_serving(served: Any) -> None:
 
 def is_serving_plan(reference: str) -> bool:
     """Whether a plan is one of serving."""
-    if not reference.partition("#")[0].endswith(".json"):
+    if not reference.partition("#")[0].endswith((".json", ".html")):
         return False
     from planner.plan_document.serving.read import is_serving_document
 
@@ -68,6 +68,42 @@ def estimate_serving_plan(inputs: LaunchInputOptions, plan: str, *, json: bool) 
         job = priced.job
         show(serving_plan_report(priced.offer, model=job.model, cluster=job.cluster.name))
     return bool(priced.offer.missed)
+
+
+def compare_serving(
+    plans: Sequence[str],
+    cluster: str | None,
+    model: str | None,
+    others: Sequence[Any],
+    *,
+    json: bool,
+) -> None:
+    """Serving plans side by side. `others`: options of training."""
+    from planner import api
+
+    for group in others:
+        for name, value in (group if isinstance(group, dict) else _given(group)).items():
+            if value not in (None, False):
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"{option} is for training plans; {plans[0]} holds serving plans")
+    found = api.compare_serving(*plans, cluster=cluster, model=model)
+    if json:
+        write_stdout(api.to_text(found))
+        return
+    from planner.reports.console import show
+    from planner.reports.serving_comparison import serving_comparison_report
+
+    show(serving_comparison_report(found.sides))
+
+
+def refuse_serving_plan(plan: str, command: str) -> None:
+    """Raises: InputError for a serving plan where a command takes training plans alone."""
+    if is_serving_plan(plan):
+        raise InputError(
+            f"{plan} holds serving plans; {command} is for training plans",
+            hint="`planner compare` sets serving plans side by side, and `planner check` says what "
+            "holds one back",
+        )
 
 
 def _given(group: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PEAK_PHASES = ("backward", "optimizer", "start")
+PEAK_PHASES = ("backward", "optimizer", "resume", "start")
 """When a stage's memory is fullest: in the loss and backward passes, or in the optimizer's step."""
 
 

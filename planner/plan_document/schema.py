@@ -145,6 +145,7 @@ def _settings() -> Schema:
             "pad_experts": FLAG,
             "packed_length": POSITIVE,
             "start_whole": FLAG,
+            "resumes": FLAG,
             "offload_to": choice(*PLACES),
             "update_stride": {"type": "integer", "minimum": 2, "maximum": MOST_STRIDE},
             "recompute_modules": list_of(choice(*RECOMPUTED)),

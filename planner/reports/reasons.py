@@ -72,6 +72,11 @@ def _switch(worth: SwitchWorth) -> str:
 def _modules(result: SearchResult) -> list[str]:
     """Which modules had better be computed again, or offloaded, and how to say so."""
     better, best = result.modules, result.plans[0].estimate
+    chosen = result.plans[0].plan
+    if chosen.chooses_modules:
+        done = {"computed again": chosen.recompute_modules, "offloaded": chosen.offload_modules}
+        said = [f"{what} {', '.join(names)}" for what, names in done.items() if names]
+        return [f"Modules of its layers: {'; '.join(said)}."]
     if better is None:
         return []
     share = percent(1 - better.estimate.step_s / best.step_s)

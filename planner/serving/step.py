@@ -37,6 +37,30 @@ class Prompt:
     before: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RequestWork:
+    """Least seconds that a request takes up on a rank, by each of several lines [N]: a share of
+    `start_s` of each of its `steps`, and `own_s`."""
+
+    steps: float
+    start_s: Floats
+    own_s: Floats
+    tokens_per_step: float
+
+    def least_s(self, running: Floats) -> Floats:
+        """Where at most `running` [L] requests decode in a step."""
+        shared = np.divide.outer(self.start_s * self.steps, running)
+        least: Floats = (shared + self.own_s[:, None]).max(axis=0)
+        return least
+
+    def most_per_s(self, tpot_s: float) -> float:
+        """Requests per second of a rank whose mean time of a further token is at most so long: of
+        all seconds the steps' starts take a share a/TPOT at least, since as many requests decode
+        as come while one does (Little 1961)."""
+        left = np.maximum(0.0, 1 - self.start_s / (tpot_s * self.tokens_per_step))
+        return float((left / self.own_s).min())
+
+
 class StepCosts:
     """Prices of the steps of one scenario, for up to `most_tokens` tokens in a step."""
 
@@ -98,31 +122,29 @@ class StepCosts:
             total_s = total_s + token_s * seen
         return total_s / self.tokens_per_step
 
-    def request_s(
-        self, running: Floats, *, read: float, before: float, answer: float, context: float
-    ) -> Floats:
-        """The least seconds of steps that one request takes up, where at most `running` [L]
-        requests decode in a step: of `read` tokens of a prompt after `before` others, and of
-        `answer` tokens that see `context` cached ones each.
-
-        A step of T tokens takes at least a + s T seconds for every line below the layers' time,
-        and a request takes a share of 1/B in its `answer` steps."""
+    def request_work(
+        self, *, read: float, before: float, answer: float, context: float
+    ) -> RequestWork:
+        """What one request takes up: `read` tokens of a prompt after `before` others, and `answer`
+        tokens that see `context` cached ones each. A step of T tokens takes at least a + s T
+        seconds for every line below the layers' time."""
+        steps = answer / self.tokens_per_step
         attention_s = 0.0
-        answer /= self.tokens_per_step
         for window, token_s in self._parts:
             seen = context if window is None else min(context, window)
-            attention_s += answer * token_s * seen
+            attention_s += steps * token_s * seen
         for window, pair_s, beyond_s in self._prompt_parts:
             keys = before + read / 2
             seen = keys if window is None else min(keys, window)
             attention_s += min(pair_s, beyond_s) * read * seen
         start_s, each_s = self._lines
-        steps = np.divide.outer(np.full(start_s.shape, answer), running)
-        least: Floats = (
-            (start_s + self._start_s + self._step_s)[:, None] * steps
-            + each_s[:, None] * (read + self._queries * answer)
-        ).max(axis=0)
-        return least + attention_s + self._head_s * self._queries * answer
+        checked = self._queries * steps
+        return RequestWork(
+            steps=steps,
+            start_s=start_s + self._start_s + self._step_s,
+            own_s=each_s * (read + checked) + attention_s + self._head_s * checked,
+            tokens_per_step=self.tokens_per_step,
+        )
 
     def prompt_s(self, sequences: int, context: float, prompts: Sequence[Prompt]) -> float:
         """Seconds of a step with parts of prompts, and `sequences` that decode in it."""

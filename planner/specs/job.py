@@ -45,9 +45,17 @@ class JobSpec:
     def microbatches(self, together: Count) -> Count:
         """Microbatches of the busiest replica, where all replicas together take so many sequences
         in each; whole numbers, or arrays of them."""
-        if self.software.uneven_replicas:
-            return -(-self.global_batch_size // together)
-        return self.global_batch_size // together
+        uneven = self.software.uneven_replicas
+        return microbatches_of_replicas(self.global_batch_size, together, uneven=uneven)[-1]
+
+
+def microbatches_of_replicas(
+    global_batch_size: int, together: Count, *, uneven: bool
+) -> tuple[Count, ...]:
+    """Microbatches of every replica, where all replicas together take so many sequences in each; of
+    `uneven` replicas, of those that run fewest and of those that run most."""
+    fewest = global_batch_size // together
+    return (fewest, -(-global_batch_size // together)) if uneven else (fewest,)
 
 
 def build_job(

@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from planner.specs.cluster.file import ClusterInput
 from planner.specs.device import DeviceSpec
 from planner.specs.device_parts import MatmulConstants
+from planner.specs.engine import EngineProfile
 from planner.specs.files.fields import Constant
 from planner.specs.library import CollectiveLibrary
 from planner.specs.model.file import ModelInput
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-SchemaKind = Literal["cluster", "model", "runs", "study", "device", "library", "software", "load"]
+SchemaKind = Literal[
+    "cluster", "model", "runs", "study", "device", "library", "software", "engine", "load"
+]
 SCHEMA_KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
 
 _MODELS: dict[SchemaKind, type[BaseModel]] = {
@@ -41,6 +44,7 @@ _MODELS: dict[SchemaKind, type[BaseModel]] = {
     "device": DeviceSpec,
     "library": CollectiveLibrary,
     "software": SoftwareProfile,
+    "engine": EngineProfile,
     "load": LoadFile,
 }
 _BARE = {"memory": "The capacity alone, with its unit.", "peak": "The dense 16-bit peak."}

@@ -11,6 +11,7 @@ from planner.specs.optimizers import MasterType, MomentType, StateType
 from planner.specs.packed import packed_lengths
 from planner.specs.software_parts import (
     MOST_STRIDE,
+    OFFLOADED_WITH,
     Allocator,
     OffloadModule,
     OffloadPlace,
@@ -40,6 +41,7 @@ _FIELDS: dict[str, tuple[str | None, str]] = {
     "uneven_replicas": (None, "uneven_replicas"),
     "context_heads": (None, "context_heads"),
     "start_whole": ("full_sharding", "starts_whole"),
+    "resumes": ("resume", "counts"),
     "offload_to": ("offload", "to"),
     "update_stride": ("offload", "stride"),
 }
@@ -49,6 +51,7 @@ _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
     "expert_capacity": lambda software: software.expert.drops_tokens,
     "pad_experts": lambda software: software.expert.drops_tokens,
     "allocator": lambda software: True,
+    "resumes": lambda software: True,
     "uneven_replicas": lambda software: True,
     "context_heads": lambda software: software.exchanges_heads,
     "offload_to": lambda software: bool(software.offload.nvme),
@@ -76,7 +79,8 @@ class Settings:
     "expandable" for segments that grow; `context_heads`: context ranks that exchange heads, "all"
     or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
     job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
-    model before it is sharded; `offload_to`: "host" or "nvme", where an offloaded optimizer is;
+    model before it is sharded; `resumes`: the job must fit when it is resumed, too;
+    `offload_to`: "host" or "nvme", where an offloaded optimizer is;
     `update_stride`: of so many sub-groups of it one is updated on the device;
     `uneven_replicas`: whether replicas may run one microbatch more than others;
     `recompute_modules`: what selective recomputation computes again; `offload_modules`: whose
@@ -95,6 +99,7 @@ class Settings:
     longest_packed: int | None = field(default=None, compare=False)
     """Tokens of the longest of these sequences, where they are given one by one."""
     start_whole: bool | None = None
+    resumes: bool | None = None
     offload_to: str | None = None
     update_stride: int | None = None
     uneven_replicas: bool | None = None
@@ -120,6 +125,7 @@ class Settings:
                 "--update-stride", options.get("update_stride"), most=MOST_STRIDE, least=2
             ),
             uneven_replicas=ranges.switch("--uneven-replicas", options.get("uneven_replicas")),
+            resumes=ranges.switch("--resumes", options.get("resumes")),
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
@@ -225,6 +231,7 @@ class Settings:
         if self.offload_modules is not None:
             known = (*offload.modules, *offload.module_choices)
             _allowed("--offload-modules", "offloads", self.offload_modules, known, software)
+            _offloaded_together(self.offload_modules)
             found["offload"] = offload.of_modules(self.offload_modules)
         return found
 
@@ -249,6 +256,17 @@ class Settings:
                 before = found.get(part) or getattr(software, part)
                 found[part] = before.model_copy(update={field: value})
         return found
+
+
+def _offloaded_together(named: tuple[str, ...]) -> None:
+    for name in named:
+        for other in OFFLOADED_WITH.get(name, ()):
+            if other not in named:
+                raise InputError(
+                    f"--offload-modules: {name} is offloaded only with {other}, which keeps the "
+                    "same tensor",
+                    hint=f"give {name},{other}",
+                )
 
 
 AS_THE_PROFILE = Settings()

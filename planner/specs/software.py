@@ -26,6 +26,7 @@ from planner.specs.software_parts import (
     Fused,
     Offload,
     RecomputeSwitch,
+    Resume,
     ScheduleSwitch,
     SharedVocabulary,
     Workspaces,
@@ -97,6 +98,7 @@ class SoftwareProfile(Input):
     optimizers: Optimizers = Optimizers()
     data_sharding: DataShardingSwitch
     full_sharding: FullSharding = FullSharding()
+    resume: Resume = Resume()
     offload: Offload = Offload()
     printed_stage: Literal["fullest", "first", "last"] = "fullest"
     """The pipeline stage whose memory the framework's logs show: that of the rank that writes

@@ -140,6 +140,26 @@ class FullSharding(Input):
     """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 
 
+OFFLOADED_WITH: dict[str, tuple[str, ...]] = {"attn_proj": ("core_attn",)}
+"""Modules that may be offloaded only with others: the same tensor is kept for both (Megatron-LM
+`transformer_config.py`, `offload_modules`)."""
+
+
+NOTHING_LEFT: dict[str, tuple[str, ...]] = {"moe": ("expert_fc1", "moe_act")}
+"""Modules that keep nothing to offload where another, which holds them, is computed again."""
+
+
+class Resume(Input):
+    """What lives on a device beside the states while they are loaded from a checkpoint."""
+
+    counts: bool = True
+    """The job is to fit when it is resumed."""
+    zero_gradients: bool = False
+    """The optimizer first takes a step with gradients of 0, so that it has states to load into."""
+    copies_moments: bool = False
+    """The moments that were made for a new job are there until those of the checkpoint are."""
+
+
 class Offload(Input):
     """What may live in the memory of the host instead of the device's."""
 

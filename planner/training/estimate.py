@@ -245,8 +245,19 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     if plan.degrees.context > 1:
         said.append(_said_of_context(scenario, plan.degrees.context))
     if scenario.model.moe and job.expert_imbalance == 1.0:
-        said.append("tokens are spread evenly over the experts")
+        said.append(_said_of_experts(scenario))
     return tuple(said)
+
+
+def _said_of_experts(scenario: Scenario) -> str:
+    even = "tokens are spread evenly over the experts"
+    expert = scenario.job.software.expert
+    if expert.capacity_factor is None or expert.padded:
+        return even
+    return (
+        f"{even}, and none is dropped at a capacity of {expert.capacity_factor:g}: their time and "
+        "memory are the most that they can be"
+    )
 
 
 def _said_of_context(scenario: Scenario, context: int) -> str:

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
 
-NEEDED = {"attn_proj": ("core_attn",)}
-"""Modules that may leave only with others: the same tensor is kept for both (Megatron-LM
-`transformer_config.py`, `offload_modules`)."""
-
 _LATENT = ("query_norm", "key_value_norm", "query_up", "key_value_up", "qk_norm")
 _QKV = ("qkv", "query", "query_down")
 _MLP = ("mlp_up", "router")

@@ -151,7 +151,8 @@ def test_stage_layers_and_hosts(planner: Run, tmp_path: Path) -> None:
 
 def test_recomputed_layers_count_per_chunk(planner: Run) -> None:
     """Each of them moves its forward pass from memory to time."""
-    full = (*SMALL, *JOB, "--tensor", "4", "--pipeline", "2", "--recompute", "full", "--json")
+    full = (*SMALL, *JOB, "--tensor", "4", "--pipeline", "2", "--recompute", "full", "--resumes",
+            "off", "--json")  # fmt: skip
     plans = [only_plan(planner(*full, "--recompute-layers", n)) for n in ("1", "6", "18")]
     plans.append(only_plan(planner(*full)))
     counts = [plan["recompute"]["layers_per_stage"] for plan in plans]
@@ -379,9 +380,14 @@ def test_every_phase_that_the_schema_names_is_some_stage_s_fullest(planner: Run)
         *("--software", "torchtitan", "--data-sharding", "full", "--recompute", "full"),
         *("--start-whole", "on", "--seq-length", "512", "--global-batch-size", "32", "--json"),
     )
+    resumed = planner(
+        *("estimate", "--cluster", "dgx-a100-8", "--model", "llama-3-8b", "--nodes", "1"),
+        *("--software", "deepspeed", "--data-sharding", "full", "--recompute", "full"),
+        *("--seq-length", "512", "--global-batch-size", "16", "--json"),
+    )
     stages = [
         stage
-        for outcome in (long, short, whole)
+        for outcome in (long, short, whole, resumed)
         for stage in only_plan(outcome)["estimate"]["memory"]["per_stage"]
     ]
     schema = json.loads(planner("schema", "plan").stdout)

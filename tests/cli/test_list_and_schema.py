@@ -60,7 +60,18 @@ def test_one_kind_is_listed_alone(planner: Callable[..., Outcome]) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["cluster", "model", "plan", "runs", "device", "library", "software", "load", "serving-plan"],
+    [
+        "cluster",
+        "model",
+        "plan",
+        "runs",
+        "device",
+        "library",
+        "software",
+        "engine",
+        "load",
+        "serving-plan",
+    ],
 )
 def test_schemas_are_schemas(planner: Callable[..., Outcome], kind: str) -> None:
     outcome = planner("schema", kind)

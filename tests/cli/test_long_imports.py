@@ -25,6 +25,11 @@ SIZES = (
     "--max-position-embeddings 1024 --vocab-size 32000 --bf16"
 )
 
+UNKNOWN_PARTS = (
+    f"FLAGS=(--note x{'`' * 20_000})\n"
+    + ("FLAGS=(${FLAGS[@]} --one)\n" + 'FLAGS=("${FLAGS[@]}" --two)\n') * 200
+)
+
 UNKNOWN = " ".join(f"--unknown-{i}" for i in range(60_000))
 
 
@@ -66,8 +71,9 @@ def test_a_long_description_of_a_cluster(
             0,
         ),
         ("A=x\n" + 'A="$A$A$A$A"\n' * 12 + f"torchrun pretrain_gpt.py {SIZES}\n", 2),
+        (UNKNOWN_PARTS + f"torchrun pretrain_gpt.py {SIZES} ${{FLAGS[@]}}\n", 0),
     ],
-    ids=["60,000 unknown flags", "a value beyond any"],
+    ids=["60,000 unknown flags", "a value beyond any", "a value of many unknown parts"],
 )
 def test_a_long_script(planner: Run, tmp_path: Path, script: str, code: int) -> None:
     path = tmp_path / "train.sh"

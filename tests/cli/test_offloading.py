@@ -436,6 +436,10 @@ def test_modules_leave_a_pipeline_that_recomputes_others(planner: Command) -> No
     assert refused.code == 2
     for text in ("--offload-modules core_attn", "--offload-modules nothing"):
         assert planner("estimate", *options, *text.split()).code == 2
+    alone = planner("estimate", *options, "--offload-modules", "attn_proj", "--activation-offload",
+                    "1")  # fmt: skip
+    assert alone.code == 2
+    assert "attn_proj is offloaded only with core_attn" in " ".join(alone.stderr.split())
 
 
 def test_exported_modules_read_back(planner: Command, tmp_path: Path) -> None:
@@ -500,3 +504,16 @@ def test_a_stride_of_the_update_trades_memory_for_time(planner: Command) -> None
         done = planner("estimate", *refused)
         assert done.code == 2
         assert told in " ".join(done.stderr.split())
+
+
+def test_more_host_bandwidth_makes_no_step_slower(planner: Command, tmp_path: Path) -> None:
+    """Of the plans that a search finds, with modules that leave the devices."""
+    job = ("--model", "llama-3-8b", "--global-batch-size", "8", "--seq-length", "40960", "--tensor",
+           "4", "--pipeline", "1,2", "--context", "1", "--top", "1", "--json")  # fmt: skip
+    steps = [
+        document(planner("search", "--cluster", cluster(tmp_path, link=link), *job))["plans"][0]
+        for link in ("{bandwidth: 5 GB/s}", "{bandwidth: 25 GB/s}", "{bandwidth: 400 GB/s}")
+    ]
+    slow, usual, fast = (one["estimate"]["step_s"] for one in steps)
+    assert slow >= usual >= fast
+    assert any("offload_modules" in one for one in steps)

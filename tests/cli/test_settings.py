@@ -345,3 +345,32 @@ def test_a_model_that_is_made_whole_may_not_start(planner: Command, tmp_path: Pa
         found = estimated(planner, "--cluster", "dgx-a100-16", "--devices", "128",
                           "--plan", str(script))  # fmt: skip
         assert found["estimate"]["memory"]["per_stage"][0]["peak_phase"] == phase
+
+
+RESUMED = ("--cluster", "dgx-a100-8", "--nodes", "1", "--model", "llama-3-8b", "--seq-length",
+           "512", "--global-batch-size", "16")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "beside"),
+    [
+        # Megatron-LM: gradients of 0 in fp32 for the shard of the master weights.
+        (("--software", "megatron-core", "--tensor", "2", "--pipeline", "4"), 4),
+        # DeepSpeed: moments in fp32 that the checkpoint's replace.
+        (("--software", "deepspeed", "--data-sharding", "full", "--recompute", "full"), 8),
+    ],
+)
+def test_a_resumed_job_has_more_beside_its_states(
+    planner: Command, options: tuple[str, ...], beside: int
+) -> None:
+    asked = (*RESUMED, *options)
+    resumed, new = (estimated(planner, *asked, "--resumes", on) for on in ("on", "off"))
+    fullest = [max(one["estimate"]["memory"]["per_stage"], key=lambda stage: stage["peak_bytes"])
+               for one in (resumed, new)]  # fmt: skip
+    assert fullest[0]["peak_phase"] == "resume"
+    assert fullest[1]["peak_phase"] != "resume"
+    states = fullest[0]["components"]
+    moments = 8 if "deepspeed" in options else 12
+    assert states["buffers"] == pytest.approx(states["optimizer"] / moments * beside, rel=1e-6)
+    assert fullest[0]["peak_bytes"] > fullest[1]["peak_bytes"]
+    assert resumed["estimate"]["step_s"] == new["estimate"]["step_s"]

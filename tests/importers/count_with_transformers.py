@@ -55,8 +55,12 @@ _SWITCHES = (
 )
 _EVEN_HEADS = ("cohere2", "helium")
 """Types whose heads divide the hidden size, whatever else is asked for."""
-_TIED_ONLY = ("bloom", "gpt_bigcode", "gpt2", "falcon", "opt", "gpt_neo")
+_TIED_ONLY = ("mpt", "bloom", "gpt_bigcode", "gpt2", "falcon", "opt", "gpt_neo")
 """Types whose published files never untie."""
+_WITH_TOKENS = ("cwm",)
+"""Types that take no model without numbers of special tokens."""
+_LEFT_OUT = re.compile("vis(?:ual|ion)|act_fn")
+"""Names of parameters of other parts, and the two weights of an activation."""
 _WITHOUT = {"ernie4_5_moe": ("use_bias",), "deepseek_v2": ("mlp_bias",), "falcon": ("alibi",)}
 """Switches that give some linear layers biases and others not, which is refused."""
 
@@ -74,7 +78,8 @@ def parameters(config: dict[str, Any]) -> int:
 
     kind = config["model_type"]
     arguments = {key: value for key, value in config.items() if key != "model_type"}
-    arguments |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    if kind not in _WITH_TOKENS:
+        arguments |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     with torch.device("meta"):
         if kind in _INNER:
             model = _inner(kind, arguments)
@@ -83,7 +88,7 @@ def parameters(config: dict[str, Any]) -> int:
     return sum(
         one.numel()
         for name, one in model.named_parameters()
-        if one.requires_grad and "visual" not in name and "vision" not in name
+        if one.requires_grad and not _LEFT_OUT.search(name)
     )
 
 

@@ -263,3 +263,19 @@ def test_sizes_of_opt() -> None:
         "relu",
         "learned",
     )
+
+
+def test_mpt_as_published() -> None:
+    """mosaicml/mpt-7b on the Hub; read as llama it would have a third matrix in every MLP."""
+    config = {"model_type": "mpt", "d_model": 4096, "n_heads": 32, "n_layers": 32,
+              "vocab_size": 50432, "max_seq_len": 2048}  # fmt: skip
+    model, _ = config_model(parse_json(json.dumps(config), "config.json"), assume=None)
+    assert total_parameters(parse_model({"name": "model", **model})) == 6_649_286_656
+    lists = {"model_type": "hunyuan_v1_moe", "hidden_size": 64, "num_hidden_layers": 2,
+             "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 100,
+             "num_experts": 4, "moe_topk": [2, 1]}  # fmt: skip
+    with pytest.raises(InputError, match="moe_topk: differs from layer to layer"):
+        config_model(parse_json(json.dumps(lists), "config.json"), assume=None)
+    other = {**lists, "model_type": "qwen"}
+    with pytest.raises(InputError, match="qwen has an MLP half as wide as intermediate_size says"):
+        config_model(parse_json(json.dumps(other), "config.json"), assume=None)

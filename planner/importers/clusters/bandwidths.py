@@ -40,7 +40,7 @@ def inside_of(node: NodeFacts, device: str, notes: Notes) -> tuple[float, str] |
     """
     rate, links = link_bytes_per_s(device), nominal_links(device)
     if node.nvlinks is not None and rate is not None:
-        basis = f"{node.nvlinks} links of {rate / 1e9:g} GB/s each way"
+        basis = f"{plural(node.nvlinks, 'link')} of {rate / 1e9:g} GB/s each way"
         _refuse_above(device, node.nvlinks * rate, basis)
         return node.nvlinks * rate, basis
     if node.intra_node_bytes_per_s is None:

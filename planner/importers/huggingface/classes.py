@@ -67,5 +67,13 @@ READ: dict[str, tuple[str, Fill]] = {
     "starcoder2": ("starcoder2", gpt.starcoder2),
     "nemotron": ("nemotron", dense.nemotron),
     "llama4_text": ("llama4", mixtures.llama4),
+    "glm4_moe_lite": ("deepseek", latent.glm4_moe_lite),
+    "arcee": ("arcee", dense.llama),
+    "apertus": ("apertus", dense.apertus),
+    "cwm": ("llama", dense.cwm),
+    "hunyuan_v1_dense": ("qwen3", dense.olmo),
+    "hunyuan_v1_moe": ("qwen3_moe", mixtures.hunyuan_moe),
+    "mpt": ("mpt", gpt.mpt),
+    "persimmon": ("persimmon", gpt.persimmon),
 }
 """By type: the architecture of the model file, and the function that completes it."""

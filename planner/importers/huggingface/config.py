@@ -12,7 +12,7 @@ from planner.importers.huggingface.facts import facts
 from planner.importers.huggingface.families.common import Family, model_of
 from planner.importers.huggingface.keys import Keys
 from planner.importers.huggingface.layers import Model
-from planner.importers.huggingface.refused import refusal
+from planner.importers.huggingface.refused import DESCRIBE, refusal
 from planner.importers.huggingface.sizes import unread_sizes, unread_switches
 from planner.importers.huggingface.types import TYPES
 from planner.importers.notes import Notes, listed
@@ -31,7 +31,6 @@ _OTHER_PARTS = ("vision_config", "audio_config", "vision_tower", "projector_conf
 _CLASS_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _ALIKE = 0.6
 """Two names of types count as alike from this share of common letters on."""
-_DESCRIBE = "describe the model in a model file (`planner schema model` lists its keys)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +149,13 @@ def _nearest(file: JsonFile, part: _Part) -> str:
     """Advice about a type that is unknown."""
     best = _reads_all(file, part)
     if best is not None:
-        return f"--assume {best}, the nearest known type, reads all of its sizes"
+        return (
+            f"--assume {best}, the nearest known type, has all of its sizes; the layers may "
+            "differ, so compare the parameters with those published"
+        )
     near = nearest(part.stated or "", TYPES)
     if near is None:
-        return f"no --assume TYPE reads all of its sizes; {_DESCRIBE}"
+        return f"no --assume TYPE reads all of its sizes; {DESCRIBE}"
     return f"--assume {near}, the nearest known type, cannot read it: {_trouble(file, part, near)}"
 
 
@@ -161,7 +163,7 @@ def _advice(file: JsonFile, part: _Part, *, assumed: bool) -> str:
     best = _reads_all(file, part) if assumed else None
     if best is not None:
         return f"--assume {best} would read it"
-    return f"{_DESCRIBE}, or delete what has no effect"
+    return f"{DESCRIBE}, or delete what has no effect"
 
 
 def _reads_all(file: JsonFile, part: _Part) -> str | None:

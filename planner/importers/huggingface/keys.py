@@ -21,7 +21,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "num_attention_heads": ("num_attention_heads", "n_head", "num_heads", "n_heads"),
     "num_key_value_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv"),
     "intermediate_size": ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"),
-    "max_position_embeddings": ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"),
+    "max_position_embeddings": (
+        "max_position_embeddings",
+        "n_positions",
+        "n_ctx",
+        "seq_length",
+        "max_seq_len",
+    ),
     "hidden_act": ("hidden_act", "hidden_activation", "activation_function", "activation"),
     "num_local_experts": (
         "num_local_experts",
@@ -73,6 +79,7 @@ _ACTIVATIONS = {
     "swish": "silu",
     "relu": "relu",
     "relu2": "squared_relu",
+    "xielu": "gelu",
     "gelu": "gelu",
     "gelu_new": "gelu",
     "gelu_fast": "gelu",
@@ -175,6 +182,17 @@ class Keys:
         if not least <= value <= most:
             raise self.error(f"{value} is not between {least} and {most:,}", key)
         return value
+
+    def in_all_layers(self, key: str) -> int | None:
+        """A number, or a list with one for every layer, which has to be the same in all."""
+        value = self._raw(key)
+        if not isinstance(value, list):
+            return self.optional(key)
+        if not value or any(type(one) is not int or one != value[0] for one in value):
+            raise self.error("differs from layer to layer, which cannot be described", key)
+        if not 1 <= value[0] <= MOST:
+            raise self.error(f"{value[0]} is not between 1 and {MOST:,}", key)
+        return int(value[0])
 
     def word(self, key: str, allowed: Sequence[str]) -> str | None:
         """One of the words that a key may hold; None where neither file nor class states it."""

@@ -17,7 +17,19 @@ decilm deci gemma3n gemma3n_text gemma4 gemma4_text llama-nas nemotron-nas opene
 """
 _RECURRENT = frozenset(_RECURRENT_TYPES.split())
 _UNEVEN = frozenset(_UNEVEN_TYPES.split())
+_OTHER_SHAPES = {
+    "qwen": "an MLP half as wide as intermediate_size says",
+    "longcat_flash": "two attentions in a layer, and experts that compute nothing",
+    "step3": "queries that share one low-rank projection",
+    "step3_text": "queries that share one low-rank projection",
+    "diffllama": "attention that subtracts one softmax from another",
+    "differential": "attention that subtracts one softmax from another",
+    "deepseek_v4": "several residual streams and compressed attention",
+    "jetmoe": "mixtures of experts in its attention",
+}
+"""What a type has that the nearest known type would count wrongly."""
 _CROSS = frozenset(("mllama", "mllama_text_model"))
+DESCRIBE = "describe the model in a model file (`planner schema model` lists its keys)"
 _DO = "planner plans decoders of attention layers; describe one of the same size in a model file"
 
 
@@ -32,6 +44,8 @@ def refusal(kind: str, config: Mapping[str, Any]) -> tuple[str, str] | None:
         return f"{shown} has layers of linear attention or state spaces, not priced here", _DO
     if kind in _UNEVEN:
         return f"{shown} has layers of different widths, which a model file cannot describe", _DO
+    if kind in _OTHER_SHAPES:
+        return f"{shown} has {_OTHER_SHAPES[kind]}, which is not read", DESCRIBE
     if kind in _CROSS:
         return f"{shown} has layers of cross attention, which a model file cannot describe", _DO
     return None

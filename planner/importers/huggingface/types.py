@@ -27,6 +27,7 @@ _LIKE = {
 _OTHER_DEFAULTS: dict[str, Mapping[str, Any]] = {
     "RefinedWeb": {"new_decoder_architecture": True},
     "bloom": {"hidden_act": "gelu"},
+    "mpt": {"hidden_act": "gelu"},
 }
 """What the class fixes without a key."""
 

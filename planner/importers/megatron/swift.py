@@ -56,6 +56,8 @@ def as_megatron(command: Command) -> Command:
     if "rlhf" in words:
         raise _refused(command, "megatron rlhf keeps further models beside the trained one")
     given = {flag.name: flag for flag in command.flags}
+    if _MODEL not in given and "--num-layers" not in given:
+        raise _error(command, f"{_MODEL} is missing, and nothing else says the model's sizes")
     for name in ("--tuner-type", "--train-type"):
         kind = given[name].values[0].text if name in given and given[name].values else "full"
         if kind != "full":
@@ -92,7 +94,9 @@ def named_model(flags: Flags, notes: Notes) -> dict[str, Any] | None:
 
 
 def _refused(command: Command, message: str) -> InputError:
+    return _error(command, f"{message}, which is not planned")
+
+
+def _error(command: Command, message: str) -> InputError:
     at = command.origin
-    return InputError(
-        f"{message}, which is not planned", path=at.path, line=at.line, column=at.column
-    )
+    return InputError(message, path=at.path, line=at.line, column=at.column)

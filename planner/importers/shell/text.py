@@ -63,6 +63,8 @@ def is_known(text: Text) -> bool:
 
 
 def requoted(text: Text, *, quoted: bool) -> Text:
+    if all(piece.quoted == quoted for piece in text):
+        return text
     return tuple(replace(piece, quoted=quoted) for piece in text)
 
 

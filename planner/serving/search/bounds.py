@@ -11,6 +11,7 @@ longer, are left out of a request's own time, so that nothing is faster.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,8 +34,11 @@ class Bounds:
     tpot_s: Floats
 
 
-def bounds_of(kind: ReplicaKind, load: ClosedLoad, clients: Floats) -> Bounds:
-    """For `clients` [L] under way in one replica."""
+def bounds_of(
+    kind: ReplicaKind, load: ClosedLoad, clients: Floats, *, tpot_limit_s: float = inf
+) -> Bounds:
+    """For `clients` [L] under way in one replica; the rate is that of a replica whose mean TPOT is
+    within a limit."""
     costs, memory = kind.costs, kind.memory
     engine = kind.scenario.engine
     each = np.maximum(1.0, clients / kind.lanes)
@@ -56,12 +60,12 @@ def bounds_of(kind: ReplicaKind, load: ClosedLoad, clients: Floats) -> Bounds:
     if steps:
         rate = np.minimum(rate, running / (steps * tpot_s))
         most = min(float(engine.scheduler.max_running), held_requests(memory, load))
-        busy_s = costs.request_s(
-            np.maximum(1.0, np.minimum(each, most)),
+        work = costs.request_work(
             read=load.mean_read,
             before=load.shared,
             answer=steps,
             context=load.mean_input + load.mean_output / 2,
         )
-        rate = np.minimum(rate, 1.0 / busy_s)
+        rate = np.minimum(rate, 1.0 / work.least_s(np.maximum(1.0, np.minimum(each, most))))
+        rate = np.minimum(rate, work.most_per_s(tpot_limit_s))
     return Bounds(rate=rate * ranks, ttft_s=np.full_like(clients, ttft_s), tpot_s=tpot_s)

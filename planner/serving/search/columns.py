@@ -116,7 +116,8 @@ def columns_of(space: PoolSpace, load: ClosedLoad, goal: Goal) -> list[Column]:
 
 def _aggregated(kind: ReplicaKind, space: PoolSpace, load: ClosedLoad, goal: Goal) -> Column:
     clients = levels_of(kind, load, space.clients)
-    bounds = bounds_of(kind, load, clients)
+    limit_s = goal.tpot_limit_s(uniform=load.is_uniform)
+    bounds = bounds_of(kind, load, clients, tpot_limit_s=limit_s)
     kept = goal.may_keep(bounds, uniform=load.is_uniform)
     kept[1:] |= kept[:-1].copy()
     clients, rate = clients[kept], bounds.rate[kept]

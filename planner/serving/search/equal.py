@@ -134,7 +134,8 @@ def _order(one: PricedReplicas) -> tuple[float, int, int]:
 
 def _candidate(kind: ReplicaKind, load: ClosedLoad, goal: Goal, pricing: Pricing) -> _Candidate:
     settings = pricing.settings(kind)
-    bounds = bounds_of(kind, load, settings.clients)
+    limit_s = goal.tpot_limit_s(uniform=load.is_uniform)
+    bounds = bounds_of(kind, load, settings.clients, tpot_limit_s=limit_s)
     devices = settings.replicas * float(kind.devices)
     rate = settings.replicas * bounds.rate
     scores = goal.score(rate, devices, devices * goal.cost(kind.group))

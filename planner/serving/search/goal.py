@@ -59,6 +59,14 @@ class Goal:
             kept &= seconds * self.tightness <= most_s
         return kept
 
+    def tpot_limit_s(self, *, uniform: bool) -> float:
+        """The longest mean time of a further token that may keep the limits; infinite without."""
+        limits = None if self.slo is None else self.slo.tpot
+        most_s = limit_of(limits, "mean")
+        if uniform:
+            most_s = min(most_s, limit_of(limits, "p99"))
+        return most_s / self.tightness
+
     @property
     def by_ratio(self) -> bool:
         """Whether plans are ranked by requests over what they cost."""

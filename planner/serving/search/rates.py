@@ -141,7 +141,8 @@ def _aggregated(kind: ReplicaKind, load: ClosedLoad, goal: Goal) -> RatedColumn:
     """Requests under way vary. Where the rate of a step is a concave function of them, as the
     closed form is, it is the highest where they do not (Jensen 1906)."""
     clients = levels_of(kind, load, None)
-    bounds = bounds_of(kind, load, clients)
+    limit_s = goal.tpot_limit_s(uniform=load.is_uniform)
+    bounds = bounds_of(kind, load, clients, tpot_limit_s=limit_s)
     kept = goal.may_keep(bounds, uniform=load.is_uniform)
     kept[1:] |= kept[:-1].copy()
     most = float(bounds.rate[kept].max()) if kept.any() and kept[0] else 0.0

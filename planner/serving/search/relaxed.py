@@ -10,8 +10,9 @@ import numpy as np
 from planner.solver.pools import outer_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from planner.arrays import Floats
     from planner.serving.search.columns import Column, PoolSpace
     from planner.serving.search.goal import Goal
 
@@ -20,16 +21,19 @@ _PRICES = np.concatenate(([0.0], np.geomspace(1e-6, 1.0, 61)))
 
 
 def relaxed_bound(columns: Sequence[Column], space: PoolSpace, goal: Goal) -> float:
-    """A score that no counts have. Readers take no devices here, and replicas are not whole.
+    """A score that no counts have. Replicas are not whole here, and readers hold no requests.
 
     With λ for a request under way, C of them and D_g devices of each group
-    r ≤ λ C + Σ_g D_g max (r_wl − λ b_wl) / s_w, whatever λ ≥ 0 (the dual of the program).
+    r ≤ λ C + Σ_g D_g max (r_wl − λ b_wl) / (s_w + d_w r_wl), whatever λ ≥ 0 (the dual of the
+    program), where d_w is the least that devices of the writer's group read for a request per
+    second; 0 where another group may read for it, or where replicas read their own prompts.
     """
     writing = [one for one in columns if one.role != "prefill"]
     levels = [(one, *outer_levels(one.clients, one.rate)) for one in writing]
+    reading = {one.kind.group: _reading(columns, one.kind.group) for one in writing}
     if goal.by_ratio:
         return max(
-            float(rate.max()) / (one.kind.devices * goal.cost(one.kind.group))
+            float((rate / _devices(one, rate, reading)).max()) / goal.cost(one.kind.group)
             for one, _, rate in levels
         )
     if goal.objective == "devices":
@@ -44,7 +48,23 @@ def relaxed_bound(columns: Sequence[Column], space: PoolSpace, goal: Goal) -> fl
         best = np.zeros(prices.shape)
         for one, clients, rate in levels:
             if one.kind.group == group:
-                left = (rate[:, None] - clients[:, None] * prices).max(axis=0)
-                best = np.maximum(best, left / one.kind.devices)
+                left = rate[:, None] - clients[:, None] * prices
+                each = left / _devices(one, rate, reading)[:, None]
+                best = np.maximum(best, each.max(axis=0))
         total = total + room.devices * best
     return float(total.min())
+
+
+def _reading(columns: Sequence[Column], group: int) -> float:
+    """Devices of a group that read one request per second for it; 0 where others may."""
+    readers = [one for one in columns if one.reads_for == group and one.rate.max() > 0]
+    if not readers or any(one.kind.group != group for one in readers):
+        return 0.0
+    return min(one.kind.devices / float(one.rate.max()) for one in readers)
+
+
+def _devices(one: Column, rate: Floats, reading: Mapping[int, float]) -> Floats:
+    """Those of a replica at its levels, with the readers that it takes."""
+    more = reading[one.kind.group] if one.role == "decode" else 0.0
+    found: Floats = one.kind.devices + more * rate
+    return found

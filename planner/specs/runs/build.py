@@ -107,7 +107,7 @@ class RunLoader:
                 global_batch_size=given.global_batch_size,
                 seq_length=given.seq_length,
                 precision=given.precision,
-                settings=Settings.of({**vars(given), "recompute_modules": None}),
+                settings=Settings.of({**vars(given), "recompute_modules": None, "resumes": False}),
             )
         except InputError as error:
             raise document.error(str(error)) from error

@@ -125,11 +125,11 @@ def _different_peaks(
     row, load = batch.row, batch.load
     in_flight, which = heaviest(table, batch)
     activations, replayed = kept_in_flight(table, batch, in_flight, which)
-    movable = (
-        in_flight_bytes(in_flight, which, batch.pass_counts, movable_of_layers(table, batch))
-        if batch.offloads
-        else np.zeros_like(activations)
-    )
+    movable = np.zeros_like(activations)
+    if batch.offloads:
+        of_layers = movable_of_layers(table, batch)
+        movable = in_flight_bytes(in_flight, which, batch.pass_counts, of_layers)
+        movable = movable + beside(table, batch, in_flight, which, of_layers)
     activations = activations + beside(table, batch, in_flight, which)
 
     has_loss = computed_losses(table, load.counts).any(axis=1)

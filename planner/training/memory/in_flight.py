@@ -76,12 +76,17 @@ def microbatch_bytes(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64],
 
 
 def beside(
-    table: CostTable, batch: Batch, in_flight: NDArray[np.int64], which: NDArray[np.intp]
+    table: CostTable,
+    batch: Batch,
+    in_flight: NDArray[np.int64],
+    which: NDArray[np.intp],
+    movable: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Bytes, [N, p], of the pass that runs beside another microbatch's where exchanges of experts
     do: one more forward pass through a chunk comes before the first backward pass (Megatron-LM
     `schedules.py`, `get_pp_rank_microbatches`). Of a single stage it is one layer, as layers of the
-    one microbatch are freed while those of the other are kept (`combined_1f1b.py`)."""
+    one microbatch are freed while those of the other are kept (`combined_1f1b.py`). With the
+    `movable` bytes of layers, [N, K], those of it that may be offloaded."""
     overlapped = table.overlapped[batch.row]
     if not overlapped.any():
         return np.zeros((len(batch), len(batch.stages)), dtype=np.int64)
@@ -90,7 +95,10 @@ def beside(
         present[:, -OUTER_KINDS:] = False
         selective = (batch.granularity == SELECTIVE)[:, None]
         saved = np.where(selective, table.selective_bytes[batch.row], table.saved_bytes[batch.row])
-        more = np.where(present, saved[:, None], 0).max(axis=-1)
+        of_layers = saved if movable is None else movable
+        more = np.where(present, of_layers[:, None], 0).max(axis=-1)
+    elif movable is not None:
+        more = np.einsum("pvk,nk->npv", batch.pass_counts, movable).max(axis=-1)
     else:
         more = microbatch_bytes(table, batch)[0].max(axis=-1)
     chunks = batch.chunk_microbatches[:, None] * batch.virtual_stages

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-BACKWARD, UPDATE, START = PEAK_PHASES
+BACKWARD, UPDATE, RESUME, START = PEAK_PHASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +36,8 @@ class StagePeaks:
     headroom: float
     start: NDArray[np.int64] | None = None
     """[N, p]: weights that are whole before they are sharded; None where none are."""
+    resume: NDArray[np.int64] | None = None
+    """[N, p]: what lives beside the states while a checkpoint is loaded; None for nothing."""
     node_bytes: NDArray[np.int64] | None = None
     """[N]: what the fullest host holds; None where nothing is offloaded, or stages are looked at
     one by one."""
@@ -58,10 +60,15 @@ class StagePeaks:
         """Allocated, plus allocator slack, plus what lives outside the allocator."""
         allocated = np.maximum(self.step_allocated, self.update_allocated)
         peak: NDArray[np.int64] = allocated + self._slack(allocated) + self.pooled + self.fixed
-        if self.start is None:
-            return peak
-        start: NDArray[np.int64] = self.start + self._slack(self.start) + self.fixed
-        return np.asarray(np.maximum(peak, start))
+        for outside in self._outside_the_step:
+            peak = np.maximum(peak, outside + self._slack(outside) + self.fixed)
+        return peak
+
+    @property
+    def _outside_the_step(self) -> tuple[NDArray[np.int64], ...]:
+        """Allocated when the model is made whole, and when a job is resumed."""
+        resumed = () if self.resume is None else (self._static + self.resume,)
+        return (*(() if self.start is None else (self.start,)), *resumed)
 
     @property
     def spare(self) -> NDArray[np.int64]:
@@ -100,9 +107,9 @@ class StagePeaks:
         updating = bool(self.update_allocated[at] > self.step_allocated[at])
         phase, components = UPDATE if updating else BACKWARD, self._components(at, updating)
         other = self._components(at, not updating)
-        starting = self._starting(at)
-        if starting is not None and starting.total_bytes > components.total_bytes:
-            phase, other, components = START, self._components(at, updating=False), starting
+        for name, found in ((START, self._starting(at)), (RESUME, self._resuming(at))):
+            if found is not None and found.total_bytes > components.total_bytes:
+                phase, other, components = name, self._components(at, updating=False), found
         return StageMemory(
             stage=stage,
             peak_phase=phase,
@@ -125,6 +132,21 @@ class StagePeaks:
             buffers=0,
             fixed=int(self.fixed[at]),
             slack=int(self._slack(self.start[at])),
+        )
+
+    def _resuming(self, at: tuple[int, int]) -> MemoryComponents | None:
+        """What a stage of a plan holds while a checkpoint is loaded."""
+        if self.resume is None:
+            return None
+        return MemoryComponents(
+            weights=int(self.weights[at]),
+            gradients=int(self.gradients[at]),
+            optimizer=int(self.optimizer[at]),
+            activations=0,
+            logits=0,
+            buffers=int(self.resume[at]),
+            fixed=int(self.fixed[at]),
+            slack=int(self._slack((self._static + self.resume)[at])),
         )
 
     def _components(self, at: tuple[int, int], updating: bool) -> MemoryComponents:

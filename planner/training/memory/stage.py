@@ -24,7 +24,7 @@ from planner.training.memory.standing import (
     outside_allocator,
     placeholders,
 )
-from planner.training.memory.states import state_components
+from planner.training.memory.states import resume_bytes, state_components
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import bucket_bytes, reduced_gradient_bytes, weight_bytes
 
@@ -86,6 +86,7 @@ def stage_peaks(
         ),
         headroom=scenario.job.headroom,
         start=_whole_at_start(scenario, batch, dense + expert),
+        resume=resume_bytes(scenario, batch, dense, expert),
         node_bytes=node_bytes(scenario, device_bytes(scenario, batch, dense, expert) + gone)
         if batch.offloads and batch.loads_of is None
         else None,

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
-from planner.training.memory.sharding import kept_whole, sharers, state_groups
+from planner.training.memory.sharding import (
+    kept_whole,
+    optimizer_shares,
+    sharers,
+    state_groups,
+)
 from planner.workload.formats import (
     end_moment_bytes,
     gradient_bytes,
@@ -128,3 +133,21 @@ def kept_master_bytes(software: SoftwareProfile, precision: str, batch: Batch) -
     return np.where(
         batch.host_share > 0, np.minimum(usual, master_weight_bytes(short, precision)), usual
     )
+
+
+def resume_bytes(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """What lives beside the states while a checkpoint is loaded, bytes [N, p]; None where that is
+    nothing (Megatron-LM `distrib_optimizer.py`, `_init_optimizer_states_with_dummy_values`:
+    gradients of 0 like the master weights; DeepSpeed `stage3.py`, `_rigid_load_state_dict`, and
+    `stage_1_and_2.py`: PyTorch's `Optimizer.load_state_dict`, which makes new moments first)."""
+    software, job = scenario.job.software, scenario.job
+    resume = software.resume
+    gradient = master_weight_bytes(software, job.precision) or weight_bytes(job.precision)
+    moment = moment_bytes(software, job.optimizer)
+    each = gradient * resume.zero_gradients + moment * resume.copies_moments
+    if not (resume.counts and each):
+        return None
+    held = (1 - batch.host_share)[:, None] * optimizer_shares(software, batch, dense, expert)
+    return np.asarray(np.ceil(held * each).astype(np.int64))

@@ -9,6 +9,7 @@ from planner.errors import PlannerError
 from planner.serving.estimate import estimate, estimate_decode_pool
 from planner.specs.runs.spec import RunError
 from planner.validation.compare import Comparison
+from planner.validation.serving.choices import ChoosableRun, choices_of
 from planner.validation.serving.repeats import disagreeing
 from planner.validation.serving.row import case_of, why_implausible
 from planner.validation.serving.table import RowError, read_table
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from planner.serving.latency import Latency
+    from planner.validation.serving.choices import ChoiceSummary
     from planner.validation.serving.row import ServingCase
     from planner.validation.serving.table import ServingRow
 
@@ -34,6 +36,8 @@ _COLD = (
     "time to the first token, mean and 99th percentile: the first requests waited for kernels to "
     "be compiled, as no request warmed the engine up"
 )
+_THROUGHPUT = "output_tokens_per_s"
+"""Of all devices of a run; estimated, and measured in few tables."""
 _MILLI = 1e-3
 
 
@@ -49,6 +53,8 @@ class ServingResult:
     devices: int
     concurrency: float
     compared: Mapping[str, Comparison]
+    choosable: ChoosableRun | None = None
+    """The run as one that could be chosen; None where its throughput is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +108,11 @@ class ServingValidation:
         """The same with the rows that are left out because of what was measured."""
         doubtful = (result for source in self.sources for result in source.doubtful)
         return _summary((*self.results, *doubtful))
+
+    @property
+    def choices(self) -> dict[str, ChoiceSummary]:
+        """By mode, how well the estimates choose."""
+        return choices_of([one.choosable for one in self.results if one.choosable is not None])
 
     @property
     def cells(self) -> tuple[ServingCell, ...]:
@@ -190,6 +201,40 @@ def _compare(row: ServingRow, case: ServingCase) -> ServingResult:
         devices=row.required("devices"),
         concurrency=case.load.concurrency,
         compared=compared,
+        choosable=_choosable(row, case, compared, predicted, measured),
+    )
+
+
+def _choosable(
+    row: ServingRow,
+    case: ServingCase,
+    compared: Mapping[str, Comparison],
+    predicted: Mapping[str, float],
+    measured: Mapping[str, float],
+) -> ChoosableRun | None:
+    """Clients over the time of a request are its throughput (Little 1961)."""
+    load = case.load
+    if TPOT not in compared or TTFT not in measured or load.rounds == 1:
+        return None
+    taken_s = measured[TTFT] + (load.mean_output - 1) * measured[TPOT]
+    scenario, reading = case.scenario, case.prefill
+    devices = scenario.degrees.devices if reading is None else row.required("devices")
+    rate = load.concurrency * load.mean_output / taken_s / devices
+    pools = (case.prefill_replicas, case.decode_replicas)
+    return ChoosableRun(
+        mode=row.text("mode"),
+        job=(
+            scenario.model.name,
+            scenario.device.name,
+            scenario.engine.name,
+            scenario.weights,
+            row.text("input_length"),
+            row.text("output_length"),
+            row.text("source"),
+        ),
+        layout=(devices, scenario.degrees, None if reading is None else (reading.degrees, pools)),
+        tpot=compared[TPOT],
+        rate=Comparison(predicted=predicted[_THROUGHPUT] / devices, measured=rate),
     )
 
 
@@ -213,7 +258,9 @@ def _served(case: ServingCase) -> dict[str, float]:
     parts = _latency(TTFT, found.ttft)
     if found.tpot is not None:
         parts |= _latency(TPOT, found.tpot)
-    return parts | {RATE: found.output_tokens_per_s_per_device}
+    devices = case.scenario.degrees.devices
+    rate = found.output_tokens_per_s_per_device
+    return parts | {RATE: rate, _THROUGHPUT: rate * devices}
 
 
 def _decoded(case: ServingCase) -> dict[str, float]:
@@ -226,7 +273,13 @@ def _decoded(case: ServingCase) -> dict[str, float]:
         prefill_replicas=case.prefill_replicas,
         decode_replicas=case.decode_replicas,
     )
-    return {TPOT: found.tpot_s, "tpot_median": found.tpot_s}
+    degrees = case.scenario.degrees
+    running = found.running * case.decode_replicas * degrees.attention_data * degrees.pipeline
+    return {
+        TPOT: found.tpot_s,
+        "tpot_median": found.tpot_s,
+        _THROUGHPUT: running / found.tpot_s,
+    }
 
 
 def _latency(name: str, found: Latency) -> dict[str, float]:

@@ -25,6 +25,7 @@ def to_document(validation: ServingValidation) -> dict[str, Any]:
         "summary_with_left_out": _summary(validation.summary_with_doubtful),
         "summary": _summary(validation.summary)
         | {
+            "choices": {mode: asdict(one) for mode, one in validation.choices.items()},
             "cells": [
                 {
                     "model": cell.model,
@@ -34,7 +35,7 @@ def to_document(validation: ServingValidation) -> dict[str, Any]:
                     **_summary(cell.summary),
                 }
                 for cell in validation.cells
-            ]
+            ],
         },
     }
 

@@ -10,6 +10,7 @@ from planner.plan import StageMemory
 from planner.specs.cluster.spec import ClusterSpec
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
+from planner.specs.settings import Settings
 from planner.training.estimate import estimate
 from planner.training.scenario import Scenario, build_scenario
 from planner.training.search.plans.build import plan_from_flags
@@ -41,6 +42,7 @@ def scenario(*, tied: bool = False, software: str = "megatron-core", batch: int 
         global_batch_size=batch,
         seq_length=S,
         precision="bf16",
+        settings=Settings(resumes=False),
     )
     return build_scenario(CLUSTER.sized(devices=8), model, job)
 

@@ -152,3 +152,14 @@ def nemotron(keys: Keys, model: Model) -> None:
     dense(keys, model)
     attention_biases(keys, model)
     model["linear_bias"] = keys.boolean("mlp_bias", False)
+
+
+def apertus(keys: Keys, model: Model) -> None:
+    llama(keys, model)
+    if keys.word("hidden_act", ("xielu",)) is not None:
+        keys.notes.assumed.append("xIELU runs like GELU, and its two weights a layer do not count")
+
+
+def cwm(keys: Keys, model: Model) -> None:
+    llama(keys, model)
+    patterned_window(keys, model, usual=4)

@@ -111,3 +111,20 @@ def phi(keys: Keys, model: Model) -> None:
     attention(keys, model)
     model["ffn_hidden_size"] = keys.integer("intermediate_size")
     model["qk_norm"] = keys.boolean("qk_layernorm", False)
+
+
+def persimmon(keys: Keys, model: Model) -> None:
+    dense(keys, model)
+    model["num_query_groups"] = model["num_attention_heads"]
+    model["qk_norm"] = keys.boolean("qk_layernorm", True)
+
+
+def mpt(keys: Keys, model: Model) -> None:
+    """Linear distances in place of positions, whatever the file says, and no biases anywhere
+    (`modeling_mpt.py`)."""
+    refuse(keys, "no_bias", expected=True)
+    head_dim(keys, model)
+    model["num_query_groups"] = model["num_attention_heads"]
+    model["ffn_hidden_size"] = (keys.optional("expansion_ratio") or 4) * model["hidden_size"]
+    model |= {"qkv_bias": False, "attention_bias": False, "linear_bias": False}
+    model |= {"norm_bias": False, "position_embedding": "alibi"}

@@ -51,3 +51,10 @@ def sparse_deepseek(keys: Keys, model: Model) -> None:
     keys.notes.assumed.append(
         "the indexer and sparse attention run as fused kernels; no measured run confirms their time"
     )
+
+
+def glm4_moe_lite(keys: Keys, model: Model) -> None:
+    """One dense layer first, unless the file lists its layers."""
+    deepseek(keys, model)
+    if not keys.given("mlp_layer_types"):
+        model["moe"]["first_dense_layers"] = keys.optional("first_k_dense_replace", least=0) or 1

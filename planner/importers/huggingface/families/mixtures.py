@@ -190,3 +190,19 @@ def _chunks(keys: Keys, model: Model) -> None:
     usual = every_nth_full(layers, every)
     full = listed or ([not one for one in rotary] if rotary else usual)
     window(keys, model, full, key="attention_chunk_size", into="attention_chunk")
+
+
+def hunyuan_moe(keys: Keys, model: Model) -> None:
+    """Experts and shared ones in every layer; numbers may be listed layer by layer."""
+    dense(keys, model)
+    attention_biases(keys, model)
+    width = keys.in_all_layers("moe_intermediate_size") or model["ffn_hidden_size"]
+    routed, chosen = keys.in_all_layers("num_local_experts"), keys.in_all_layers("moe_topk")
+    if routed is None or chosen is None or chosen > routed:
+        raise keys.error(f"{chosen} of {routed} experts", "moe_topk")
+    model["moe"] = {
+        "num_experts": routed,
+        "top_k": chosen,
+        "ffn_hidden_size": width,
+        "shared_expert_ffn_hidden_size": (keys.in_all_layers("num_shared_expert") or 1) * width,
+    }

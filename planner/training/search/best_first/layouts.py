@@ -117,7 +117,13 @@ def improve_layouts(
     rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
     spreads = Spreads(ideal, table, groups, best, programs.solver, budget)
     bounds_s = spreads.raised(opened.index, opened.layers, ~exact & wanted, bounds_s, known)
-    rest_s |= {one.index: one.bound_s for one in opened.unsolved(~usual & ~exact, bounds_s)}
+    # Of those with a layout that fits, few are tried: no gap is less than what they leave.
+    unpromising = usual & ~exact & (opened.promise_s >= best.first_s * PROMISING)
+    until_s = float(bounds_s[unpromising].min(initial=best.slowest_s))
+    elsewhere, loops = ~usual & ~exact & wanted, _in_loops(groups, opened.index)
+    rest_s |= {one.index: one.bound_s for one in opened.unsolved(elsewhere & ~loops, bounds_s)}
+    several = opened.unsolved(elsewhere & loops, bounds_s)
+    rest_s |= programs.solve_several(several, until_s, report)
     # What is tried depends on the best plan alone, so that it is found whatever number of plans
     # is asked for.
     turn = np.lexsort((opened.promise_s, bounds_s >= best.first_s))
@@ -157,6 +163,12 @@ def _has_program(groups: Sequence[Fitting], indices: NDArray[np.int64]) -> NDArr
         group.virtual_stages == 1 and not kind_of(group.schedule).runs_ahead for group in groups
     ]
     return np.array(exact, dtype=np.bool_)[_owners(groups, indices)]
+
+
+def _in_loops(groups: Sequence[Fitting], indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the combinations send every microbatch through all stages again and again."""
+    loops = [kind_of(group.schedule).runs_in_groups for group in groups]
+    return np.array(loops, dtype=np.bool_)[_owners(groups, indices)]
 
 
 def _of_groups(groups: Sequence[Fitting], name: str) -> NDArray[Any]:

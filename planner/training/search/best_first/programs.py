@@ -33,9 +33,17 @@ USUAL = 4
 """Programs of a combination."""
 
 
+SEVERAL, CHUNKS = 64, 32
+"""The same of combinations with several chunks on every stage: of so many chunks in all; a program
+of more counts as the square of how many times as many they are."""
+
+RISEN = 1 + 1e-4
+"""Multiple of its bound by which a program has to raise it to be worth another."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Unsolved:
-    """A combination of one chunk per stage, a lower bound in seconds over its layouts, and the
+    """A combination, a lower bound in seconds over its layouts, and the
     recomputed layers per chunk of its default layout. `again`: some layouts were priced, and the
     bound is of all others."""
 
@@ -87,6 +95,35 @@ class LayoutPrograms:
                 rest[one.index] = rest_s
             else:
                 heappush(queue, Unsolved(rest_s, one.index, one.recomputed, again=True))
+        return rest | {one.index: one.bound_s for one in queue}
+
+    def solve_several(
+        self, combinations: Iterable[Unsolved], until_s: float, report: Callable[[], None]
+    ) -> dict[int, float]:
+        """The same of combinations with several chunks on every stage, whose bounds rise little by
+        little; those of `until_s` or more are left alone."""
+        queue = list(combinations)
+        heapify(queue)
+        left, rest = self._budget.meter(SEVERAL), dict[int, float]()
+        while queue and not left.ended:
+            one = heappop(queue)
+            if one.bound_s >= self._best.wanted_s(one.index):
+                continue
+            if one.bound_s >= until_s:
+                rest[one.index] = one.bound_s
+                continue
+            report()
+            try:
+                bound_s = self._price(one)
+            except OutOfTime:
+                rest[one.index] = one.bound_s
+                break
+            plan = self._walk.plan(one.index, one.recomputed)
+            left.spend(max(1, plan.degrees.pipeline * plan.virtual_stages // CHUNKS) ** 2)
+            if bound_s > one.bound_s * RISEN:
+                heappush(queue, Unsolved(bound_s, one.index, one.recomputed))
+            else:
+                rest[one.index] = bound_s
         return rest | {one.index: one.bound_s for one in queue}
 
     def _price(self, one: Unsolved) -> float:

@@ -37,6 +37,9 @@ def may_fit_elsewhere(
     counted, which = batch.in_flight
     flights = counted[which]
     least = states.min(axis=1)[:, None] + flights.min(axis=-1) * kept.min(axis=1)[:, None]
+    if scenario.job.software.resume.counts:
+        # The fullest moment may be that of a resumed job: no activations, and more of the states.
+        least, copies = np.broadcast_to(states.min(axis=1)[:, None], least.shape), copies + states
     most = (states + copies).max(axis=1)[:, None] + flights.max(axis=-1) * kept.max(axis=1)[:, None]
     without = (fewest == 0) | (len(kinds) > 1)
     freed = slack * transient_bytes * without

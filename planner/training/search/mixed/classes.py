@@ -59,6 +59,26 @@ class RowClasses:
         )
 
     @classmethod
+    def of_units(cls, scenario: Scenario, degrees: Degrees) -> RowClasses | None:
+        """Those of rows as large as the largest node, which smaller nodes of one type fill
+        together: orders of nodes of several sizes, not all of them. None where nodes do not fill
+        such rows, or rows not hold whole stages."""
+        sizes = {kind.devices_per_node * kind.domain_nodes for kind in scenario.topology.kinds}
+        each, devices = max(sizes), scenario.job.devices
+        if any(each % size for size in (*sizes, degrees.stage_devices)) or devices % each:
+            return None
+        rows = devices // each
+        most = [min(count // each, rows) for count in devices_of_types(scenario)]
+        if sum(most) < rows:
+            return None
+        return cls(
+            types=tuple((index,) for index in range(len(most))),
+            most=tuple(most),
+            may=np.ones((len(most), rows), dtype=np.bool_),
+            rows=rows,
+        )
+
+    @classmethod
     def alike(cls, pipeline: int) -> RowClasses:
         """Of stages of the only device type there is."""
         may = np.ones((1, pipeline), dtype=np.bool_)

@@ -140,13 +140,17 @@ def _on_listed_hosts(
     known: KnownPaths,
     budget: Budget,
 ) -> SolvedCombination:
-    """Where stages and nodes do not align: plans with like nodes together, and a bound over all
-    orders of the nodes."""
+    """Where stages and nodes do not align: plans with like nodes together, and with rows of like
+    nodes in any order; and a bound over all orders of the nodes."""
     pipeline = of.plan.degrees.pipeline
     levels = RowClasses.levels(scenario, pipeline, of.slowest_first[::-1])
-    bound_s = _Search(scenario, of, levels, least_s, below_s, known, budget).least_row_s()
+    bound_s = _Search(scenario, of, levels, least_s, below_s, known, budget).least_s()
     bound_s = max(bound_s, least_s)
     candidates: list[Candidate] = []
+    units = RowClasses.of_units(scenario, of.plan.degrees)
+    if units is not None and bound_s < below_s:
+        found = _Search(scenario, of, units, least_s, below_s, known, budget).solved()
+        candidates.extend(found.candidates)
     for hosts in block_orders(scenario) if bound_s < below_s else ():
         placed = scenario.placed(hosts)
         classes = RowClasses.listed(placed, pipeline)
@@ -219,11 +223,14 @@ class _Search:
         )
         search.solve(tables)
         self.crowded = search.crowded
-        return search.bound_s, self._below_s
+        return search.bound_s, search.bound_s
 
-    def least_row_s(self) -> float:
-        """The least of the largest rows of all answers; at most what is to be beaten."""
+    def least_s(self) -> float:
+        """The least that an answer takes, at most what is to be beaten; with several chunks on a
+        stage the least of the largest rows of all."""
         tables = tables_below(self._of, self._classes, self._below_s)
+        if self._of.batch.virtual_stages == 1:
+            return BELOW * self._listed(tables)[0]
         rows_s = [self._below_s]
         for recomputed in tables.worth(lambda: min(rows_s)):
             self._budget.check()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.specs.software_parts import NOTHING_LEFT, OFFLOADED_WITH
 from planner.training.batch import NONE, SELECTIVE
 from planner.training.costs import cost_table, joined
 from planner.training.estimate import batch_of_one, shard_of
@@ -20,7 +21,6 @@ from planner.training.memory.stage import stage_peaks
 from planner.training.search.modules.knapsack import ModuleOption
 from planner.training.step.parts import step_parts
 from planner.workload.layers import layer_operators
-from planner.workload.movable import NEEDED
 from planner.workload.recompute import selective
 from planner.workload.stages import stage_load
 
@@ -96,7 +96,9 @@ class Blocks:
 
 
 def _single(kind: str, name: str) -> Treatment:
-    return Treatment(**{kind: (name,)})
+    """Of one module, with those that it needs."""
+    others = OFFLOADED_WITH.get(name, ()) if kind == "offload" else ()
+    return Treatment(**{kind: (name, *others)})
 
 
 def _acted_on(scenario: Scenario, plan: Plan, treatment: Treatment) -> set[tuple[str, str]]:
@@ -119,7 +121,7 @@ def _connected(
     """Modules that share operators, directly or through others, or need each other."""
     blocks: list[tuple[list[tuple[str, str]], set[tuple[str, str]]]] = []
     for key, operators in acts_on.items():
-        wanted = set(NEEDED.get(key[1], ())) if key[0] == "offload" else set()
+        wanted = set(OFFLOADED_WITH.get(key[1], ())) if key[0] == "offload" else set()
         joined, reached = [key], set(operators)
         others = []
         for modules, known in blocks:
@@ -142,7 +144,10 @@ def _ways(block: Sequence[tuple[str, str]]) -> Iterator[Treatment]:
             kind: tuple(name for of, name in chosen if of == kind)
             for kind in ("recompute", "offload")
         }
-        if all(set(NEEDED.get(name, ())) <= set(names["offload"]) for name in names["offload"]):
+        offloaded = set(names["offload"])
+        with_others = all(set(OFFLOADED_WITH.get(name, ())) <= offloaded for name in offloaded)
+        left = all(offloaded.isdisjoint(NOTHING_LEFT.get(name, ())) for name in names["recompute"])
+        if with_others and left:
             yield Treatment(**names)
 
 

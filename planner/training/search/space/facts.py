@@ -7,6 +7,7 @@ from math import gcd
 from typing import TYPE_CHECKING
 
 from planner.plan import DATA_SHARDINGS, DISPATCHERS
+from planner.specs.job import microbatches_of_replicas
 from planner.training.layer.memory import layer_memory
 from planner.training.search.space.codes import ALL_RANKS
 from planner.training.search.space.dispatchers import dispatcher_needs
@@ -98,10 +99,9 @@ class SpaceFacts:
     def microbatches(self, c: Mapping[str, Ints]) -> tuple[Ints, ...]:
         """Of every replica, or of those that run fewest and of those that run most."""
         together = c["micro_batch_size"] * c["data"]
-        fewest = self.global_batch_size // together
-        if not self.uneven_replicas:
-            return (fewest,)
-        return fewest, -(-self.global_batch_size // together)
+        return microbatches_of_replicas(
+            self.global_batch_size, together, uneven=self.uneven_replicas
+        )
 
     @property
     def batch_is_divided(self) -> str:

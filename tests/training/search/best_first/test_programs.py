@@ -102,17 +102,41 @@ def test_programs_end_where_more_recomputation_is_too_slow(
     assert 0 < len(stated) < 12
 
 
+@pytest.mark.parametrize(("layers", "memory_gib"), [(7, 4.5), (6, 6.0)])
+def test_interleaved_layouts_are_no_faster_than_claimed(
+    scenario_of: Callable[..., Scenario], every_value: Values, layers: int, memory_gib: float
+) -> None:
+    """The same with two chunks on every stage. In the smaller memory the usual layout fits
+    nowhere, and others may."""
+    size = {**TIGHT, "memory_gib": memory_gib, "software": "megatron-core-perf"}
+    scenario = scenario_of(layers=layers, **size)
+    restrictions = replace(
+        PIPELINED,
+        pipeline=(2,),
+        schedule=("interleaved",),
+        virtual_stages=(2,),
+        recompute=("none",),
+    )
+    steps = sorted(every_step(scenario, restrictions, every_value, layers))
+    result = search(scenario, restrictions=restrictions, top=1)
+    assert bool(steps) == bool(result.plans)
+    if steps:
+        found_s = result.plans[0].estimate.step_s
+        assert found_s >= steps[0] * (1 - 1e-9)
+        assert found_s * (1 - max(result.gap, result.layout_gap)) <= steps[0] * (1 + 1e-9)
+
+
 def every_step(
-    scenario: Scenario, restrictions: Restrictions, every_value: Values
+    scenario: Scenario, restrictions: Restrictions, every_value: Values, model_layers: int = LAYERS
 ) -> Iterator[float]:
     for values in every_value(scenario, restrictions):
-        pipeline = int(values["pipeline"])
-        most = LAYERS if values["recompute"] == "full" else 1
-        for inner in combinations_with_replacement(range(LAYERS + 1), pipeline - 1):
-            counts = [after - before for before, after in pairwise((0, *inner, LAYERS))]
+        pipeline, number = int(values["pipeline"]), int(values["virtual_stages"])
+        most = model_layers if values["recompute"] == "full" else 1
+        for inner in combinations_with_replacement(range(model_layers + 1), pipeline * number - 1):
+            counts = [after - before for before, after in pairwise((0, *inner, model_layers))]
             if 0 in counts[1:-1]:
                 continue
-            stages = stages_of(counts, pipeline, 1)
+            stages = stages_of(counts, pipeline, number, str(values["schedule"]))
             for recomputed in range(1, min(most, max(counts)) + 1):
                 plan = plan_of(scenario, values, stages, recomputed)
                 cost = point_estimate(scenario, plan)

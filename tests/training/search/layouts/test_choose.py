@@ -12,7 +12,7 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
-from planner.plan import Recompute, recomputed_per_stage
+from planner.plan import GRANULARITIES, Recompute, recomputed_per_stage
 from planner.stage_layout.problem import price, spans_s
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, shard_of
@@ -27,6 +27,7 @@ from planner.training.search.plans.problems import plan_problems
 from planner.training.search.space.restrictions import Restrictions
 from planner.training.step.passes import chunk_passes
 from planner.workload.stages import stage_load
+from tests.every_instance import instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ def flags(**axes: object) -> Restrictions:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=instances(14, 30), deadline=None)
 @given(data=st.data())
 def test_never_worse_never_too_big_and_always_runnable(
     scenario_of: Callable[..., Scenario], data: st.DataObject
@@ -128,8 +129,13 @@ def every_plan(plan: Plan, num_layers: int) -> Iterator[Plan]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("second_device", [None, "h100-sxm-80gb"])
-@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
-@pytest.mark.parametrize("memory_gib", [2.6, 80])
+@pytest.mark.parametrize(
+    ("memory_gib", "recompute"),
+    [
+        *((2.6, recompute) for recompute in GRANULARITIES),
+        *((80, recompute) for recompute in GRANULARITIES[: instances(2, 3)]),
+    ],
+)
 def test_close_to_the_best_of_every_layout(
     scenario_of: Callable[..., Scenario],
     second_device: str | None,
@@ -241,7 +247,7 @@ def test_what_is_known_of_the_default_step_changes_no_choice(
     run.bound()
     compared = 0
     for group in run.space.fitting:
-        for index in range(0, len(group), max(len(group) // 4, 1)):
+        for index in range(0, len(group), max(len(group) // instances(2, 4), 1)):
             plan = plan_at(scenario, group, index, group.layout.load.most_layers)
             step_s = estimate(scenario, plan).step_s
             for share in (0.8, 0.97, 1.0, 1.1):
