@@ -308,9 +308,7 @@ def test_vocabularies_of_forks(flags: str, rows: int) -> None:
     assert any(clause.startswith(f"vocab_size {rows} (") for clause in found.notes.assumed)
 
 
-@pytest.mark.parametrize(
-    "name", ["gpt2-chinese", "chinese-llama-2-7b", "DeepSeek-R1-Distill"]
-)
+@pytest.mark.parametrize("name", ["gpt2-chinese", "chinese-llama-2-7b", "DeepSeek-R1-Distill"])
 def test_a_tokenizer_of_a_like_name_is_another_tokenizer(name: str) -> None:
     flags = f"--tokenizer-type HuggingFaceTokenizer --tokenizer-model /models/{name}"
     with pytest.raises(InputError, match="HuggingFaceTokenizer takes it from a file"):
