@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def test_programs_that_are_not_worth_it_have_no_answer(
     rows_s = {r: one.rows_s for r, one in best.items() if one is not None}
     assert len(rows_s) == NUMBERS
     for below_s, number in ((inf, NUMBERS), (rows_s[5], 4), (rows_s[2], 2), (rows_s[1], 2)):
-        worth = list(tables.worth(lambda below_s=below_s: below_s))
+        worth = list(tables.worth(partial(float, below_s)))
         assert {r for r, seconds in rows_s.items() if seconds < below_s} <= set(worth)
         assert len(worth) == number
     monkeypatch.setattr(program, "room_bytes", lambda *_: 0.0)
