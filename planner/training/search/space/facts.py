@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from planner.plan import DATA_SHARDINGS, DISPATCHERS
 from planner.specs.job import microbatches_of_replicas
 from planner.training.layer.memory import layer_memory
-from planner.training.search.space.codes import ALL_RANKS
 from planner.training.scenario import without_fused_attention
+from planner.training.search.space.codes import ALL_RANKS
 from planner.training.search.space.dispatchers import dispatcher_needs
 from planner.workload.formats import offload_under
 from planner.workload.layers import layer_operators
