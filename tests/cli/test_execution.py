@@ -167,8 +167,9 @@ def test_context_parallelism_needs_fused_attention(
     model, path = tmp_path / "model.yaml", tmp_path / "plans.json"
     sizes = {"num_layers": 4, "hidden_size": 256, "num_attention_heads": 8, "vocab_size": 32000}
     model.write_text(yaml.safe_dump({"architecture": "gpt", **sizes}))
-    given = ("--cluster", "pipette-v100-16", "--model", str(model), "--nodes", "1")
-    given += ("--seq-length", "16384", "--global-batch-size", "4", "--precision", "fp16")
+    inputs = ("--cluster", "pipette-v100-16", "--model", str(model))
+    workload = ("--seq-length", "16384", "--global-batch-size", "4", "--precision", "fp16")
+    given = (*inputs, "--nodes", "1", *workload)
     found = planner("search", *given, "--software", "megatron-core", "--output", str(path))
     assert found.code == 0, found.stderr
     plans = json.loads(path.read_text())["plans"]
@@ -184,7 +185,7 @@ def test_context_parallelism_needs_fused_attention(
     done = planner("estimate", *given, *asked, "--software", "deepspeed", "--json")
     assert done.code in (0, 1), done.stderr
     path.write_text(done.stdout.replace('"software": "deepspeed"', '"software": "megatron-core"'))
-    done = planner("check", str(path), *given[:4])
+    done = planner("check", str(path), *inputs)
     assert done.code == 1
     assert reason in " ".join(done.stdout.split())
 
