@@ -91,10 +91,19 @@ class Fabric:
             cards = np.array(cards_bytes_per_s)
             links = self.matrix.or_else(np.minimum(cards[:, None], cards))
             offers = _widest_both_ways(links).tolist()
+        for node, given in enumerate(self._overrides_of(len(offers))):
+            others = len(given) < len(offers) - 1
+            if given:
+                offers[node] = max([*given, offers[node]] if others else given)
+        return sorted(offers, reverse=True)
+
+    def _overrides_of(self, nodes: int) -> list[list[float]]:
+        """For every node, the bandwidths of its links to single other nodes, bytes/s."""
+        found: list[list[float]] = [[] for _ in range(nodes)]
         for pair, bytes_per_s in self.override_bytes_per_s.items():
             for node in pair:
-                offers[node] = max(offers[node], bytes_per_s)
-        return sorted(offers, reverse=True)
+                found[node].append(bytes_per_s)
+        return found
 
     def best_hop(self, nodes: int, *, bytes_per_s: float, latency_s: float) -> Hop:
         """The slowest link of a ring over `nodes` nodes that lie as close together as possible."""

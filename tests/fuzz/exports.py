@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 FOLDER = "exported"
 ROUNDING = 1e-6
-OWN_FORMATS = {name: name for name in ("megatron-lm", "deepspeed", "torchtitan", "automodel")}
+OWN_FORMATS = {
+    name: name for name in ("megatron-lm", "deepspeed", "torchtitan", "automodel", "accelerate")
+}
 """The format of each framework that has one."""
 PUBLISHED_ONLY = (
     "megatron-lm-2021",

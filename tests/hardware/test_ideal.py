@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.hardware.collectives import all_gather_s, all_reduce_s, send_s
+from planner.hardware.fabric import Fabric
 from planner.hardware.ideal import ideal_topology
 from planner.hardware.links import Topology
 from planner.specs.cluster.spec import BandwidthMatrix, FabricTier, LinkOverride
@@ -34,8 +35,14 @@ def matrix(nodes: int, seed: int) -> BandwidthMatrix:
     return BandwidthMatrix(bytes_per_s=tuple(map(tuple, rates.tolist())), path="m.csv")
 
 
+def every_link(nodes: int, seed: int) -> tuple[LinkOverride, ...]:
+    rates = np.random.default_rng(seed).uniform(1e8, 20e9, nodes * nodes)
+    pairs = zip(combinations(range(nodes), 2), rates.tolist(), strict=False)
+    return tuple(LinkOverride(between=pair, bandwidth_bytes_per_s=rate) for pair, rate in pairs)
+
+
 @settings(max_examples=20, deadline=None)
-@given(case=st.integers(0, 4), seed=st.integers(0, 10_000))
+@given(case=st.integers(0, 5), seed=st.integers(0, 10_000))
 def test_no_order_beats_the_ideal(case: int, seed: int) -> None:
     from planner.hardware.described import topology_from_spec
     from tests.hardware.conftest import _cluster
@@ -51,6 +58,7 @@ def test_no_order_beats_the_ideal(case: int, seed: int) -> None:
             overrides=(LinkOverride(between=(seed % 2, 4), bandwidth_bytes_per_s=3e9),),
         ),
         _cluster(nodes=nodes, tiers=QUICK_BEYOND),
+        _cluster(nodes=nodes, overrides=every_link(nodes, seed)),
     )[case]
     cluster = topology_from_spec(spec, devices=spec.num_devices or 0)
     ideal = ideal_topology(cluster)
@@ -72,6 +80,20 @@ def test_no_order_beats_the_ideal(case: int, seed: int) -> None:
             assert send_s(best.between(sender, receiver, active=8), 1e7) <= send_s(
                 used.between(sender, receiver, active=8), 1e7
             ) * (1 + 1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(nodes=st.integers(2, 5), stated=st.integers(0, 10), seed=st.integers(0, 10_000))
+def test_a_node_offers_its_widest_link(nodes: int, stated: int, seed: int) -> None:
+    """Also where all of its links are narrower than its cards."""
+    cards = 30e9
+    links = {one.between: one.bandwidth_bytes_per_s for one in every_link(nodes, seed)[:stated]}
+    fabric = Fabric(override_bytes_per_s=links)
+    widest = [
+        max(links.get((min(a, b), max(a, b)), cards) for b in range(nodes) if b != a)
+        for a in range(nodes)
+    ]
+    assert fabric.offers([cards] * nodes) == sorted(widest, reverse=True)
 
 
 def test_equal_nodes_on_one_network_are_ideal_in_any_order(topology: Make) -> None:

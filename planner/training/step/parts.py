@@ -62,7 +62,11 @@ class StepParts:
         return slowest
 
     def lower_bound_s(self) -> NDArray[np.float64]:
-        """[N]: the schedule is not faster than this."""
+        """[N]: the schedule is not faster than this. The reduction between the ends of the model
+        follows both ends' own."""
+        shape = np.broadcast_shapes(self.reduction_s.shape, (*self.tied_reduction_s.shape, 1))
+        reduction_s = np.broadcast_to(self.reduction_s, shape).copy()
+        reduction_s[..., 0] += self.tied_reduction_s
         if kind_of(self.schedule).returns_to_first:
             pipeline_s = span_lower_bound(
                 self.passes.forward_s,
@@ -71,7 +75,7 @@ class StepParts:
                 self.sends.backward_s,
                 num_microbatches=self.num_microbatches,
                 sends=self.sends.mode,
-                reduction_s=self.reduction_s,
+                reduction_s=reduction_s,
             )
         else:
             pipeline_s = work_lower_bound(
@@ -80,7 +84,7 @@ class StepParts:
                 self.passes.backward_s + self.vocabulary.busy_s[..., None],
                 self.sends.forward_s,
                 num_microbatches=self.num_microbatches,
-                reduction_s=self.reduction_s,
+                reduction_s=reduction_s,
             )
         bound: NDArray[np.float64] = pipeline_s + self.gather_s + self.optimizer_s + self.jitter_s
         return bound

@@ -60,6 +60,8 @@ class MixedRefinement(Refinement):
         super().__init__(combinations, table, best, placements, budget, like_plain=like_plain)
         self._solved: dict[int, SolvedCombination] = {}
         self._settled = 0
+        self._improved = 0
+        """Programs solved when the best plan was found."""
         self._seen: set[Plan] = set()
         self._offered: set[int] = set()
         self._turns: dict[int, int] = {}
@@ -72,9 +74,12 @@ class MixedRefinement(Refinement):
 
     @property
     def spent(self) -> bool:
+        best, least_s = self._best, self._queue.least_s
+        far = best.full and least_s < (1 - FAR) * best.first_s
+        if far and self.refined >= max(FAR_SOLVED, _PATIENCE * self._improved):
+            return True
         if self.refined < MANY:
             return False
-        best, least_s = self._best, self._queue.least_s
         near_first = least_s >= (1 - NEAR_FIRST) * best.first_s
         settled = least_s >= (1 - max(NEAR_SLOWEST, self._closed_gap())) * best.slowest_s
         return self.refined >= SOLVED or (best.full and near_first and settled)
@@ -184,6 +189,8 @@ class MixedRefinement(Refinement):
                 fastest = priced
         if fastest is not None:
             self._offered.add(opened.index)
+            if fastest.step_s < self._best.first_s:
+                self._improved = self.refined
             self._best.offer(fastest)
 
     def _placed(self, opened: Open, one: Candidate) -> Priced | None:
@@ -216,6 +223,11 @@ of those for which nothing more can be done."""
 
 NEAR_FIRST, NEAR_SLOWEST = 0.01, 0.02
 """Shares of a step."""
+
+FAR, FAR_SOLVED, _PATIENCE = 0.2, 48, 2
+"""Where the bounds of combinations that are left are below the best plan by more than this share of
+its step, they prove nothing soon: the search ends after so many programs, if the best plan was
+found after no more than half of them."""
 
 NEARLY = 0.985
 """Share of what is to be beaten up to which splits over several chunks are settled at first, if the

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from planner.training.search.mixed.program import CombinationTables
 
 SOLVED = 256
-"""Most programs in one search."""
+"""Most combinations in one search that `USUAL` programs solve; those that take more count more."""
+
+USUAL = 4
+"""Programs of a combination."""
 
 
 SEVERAL, CHUNKS = 64, 32
@@ -60,6 +63,7 @@ class LayoutPrograms:
         self.solver = Solver()
         self._paths = KnownPaths(self.solver)
         self._prices = LayerPrices(scenario.ideal)
+        self._programs = 0
         self._known: dict[int, tuple[TypedCombination, CombinationTables]] = {}
 
     def solve(
@@ -80,12 +84,13 @@ class LayoutPrograms:
             if one.bound_s >= self._best.wanted_s(one.index):
                 continue
             report()
+            before = self._programs
             try:
                 rest_s = self._price(one)
             except OutOfTime:
                 rest[one.index] = one.bound_s
                 break
-            left.spend()
+            left.spend(max((self._programs - before) / USUAL, 1.0))
             if one.again:
                 rest[one.index] = rest_s
             else:
@@ -127,6 +132,7 @@ class LayoutPrograms:
         below_s = self._best.wanted_s(one.index)
         known = self._known.pop(one.index) if one.again else None
         of, tables = known or self._stated(one, below_s)
+        before = tables.stated
         found = solve_alike(
             self._scenario,
             of,
@@ -137,6 +143,7 @@ class LayoutPrograms:
             every=one.again,
             budget=self._budget,
         )
+        self._programs += tables.stated - before
         if not one.again:
             self._known[one.index] = of, tables
         for candidate in found.candidates:

@@ -16,6 +16,7 @@ from planner.training.batch import FULL, SELECTIVE
 from planner.training.search.layouts.bound import beside_pipeline_s, jitter_share, waited_s
 from planner.training.search.mixed.rooms import Rooms
 from planner.training.search.mixed.speeds import layer_columns
+from planner.training.step.reduction import tied_reduction_s
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
@@ -96,12 +97,15 @@ class _Layers:
 class LayoutStages:
     """Seconds of one microbatch: `replay_s` [N] of a forward that full recomputation repeats, 0
     elsewhere; `ends_s` [N, p] of what a stage holds besides layers; `work_s` [N] of all there is
-    without repetition. `full` [N]: where layers are fully recomputed."""
+    without repetition; `tied_s` [N] of the reduction between the ends of the model, after the last
+    backward of the first stage; 0 where a pipeline may end elsewhere. `full` [N]: where layers are
+    fully recomputed."""
 
     kinds: tuple[_Layers, ...]
     replay_s: Floats
     ends_s: Floats
     work_s: Floats
+    tied_s: Floats
     chunks: int
     full: Bools
 
@@ -138,6 +142,7 @@ class LayoutStages:
             replay_s=np.where(full, replay, 0.0),
             ends_s=kinds @ outside.T,
             work_s=kinds @ counts.astype(np.float64),
+            tied_s=tied_reduction_s(scenario, batch) * batch.kind.returns_to_first,
             chunks=batch.virtual_stages,
             full=full,
         )
@@ -150,6 +155,7 @@ class LayoutStages:
             replay_s=self.replay_s[which],
             ends_s=self.ends_s[which],
             work_s=self.work_s[which],
+            tied_s=self.tied_s[which],
             full=self.full[which],
         )
 
@@ -177,7 +183,7 @@ class LayoutStages:
             most = kind.most(recomputed, v, self.full, last=last)
             fits &= (most >= kind.rooms.fewest).all(axis=1) & (most.sum(axis=1) >= kind.number)
             busiest = self._busiest_s(kind, most, recomputed, busiest)
-        pipeline = m * busiest
+        pipeline = m * busiest + self.tied_s
         if batch.kind.runs_in_groups:
             bubble = (p - 1) / v
             average = m * work / p * (m + bubble) / (m + bubble / 2)

@@ -155,7 +155,11 @@ def _on_listed_hosts(
         placed = scenario.placed(hosts)
         classes = RowClasses.listed(placed, pipeline)
         listed = replace(of, plan=replace(of.plan, placement=placement_on(scenario, hosts)))
-        found = _Search(scenario, listed, classes, least_s, below_s, known, budget, hosts).solved()
+        # Splits would raise the bound of these hosts alone, which bounds no other order.
+        search = _Search(
+            scenario, listed, classes, least_s, below_s, known, budget, hosts, splits=False
+        )
+        found = search.solved()
         candidates.extend(found.candidates)
     candidates.sort(key=lambda one: one.least_s)
     return SolvedCombination(bound_s=bound_s, candidates=tuple(candidates[:TRIED]))
@@ -202,10 +206,7 @@ class _Search:
         search = OneChunkSearch(
             self._of, self._found, self._least_s, self._below_s, self._budget, every=self._every
         )
-        for recomputed in tables.recomputed.tolist():
-            self._budget.check()
-            if tables.may_hold(recomputed):
-                search.solve(tables.program(recomputed))
+        search.solve(tables)
         return search.bound_s, search.rest_s
 
     def _split(self, tables: CombinationTables) -> tuple[float, float]:
@@ -230,16 +231,15 @@ class _Search:
         tables = tables_below(self._of, self._classes, self._below_s)
         if self._of.batch.virtual_stages == 1:
             return BELOW * self._listed(tables)[0]
-        least_s = self._below_s
-        for recomputed in tables.recomputed.tolist():
+        rows_s = [self._below_s]
+        for recomputed in tables.worth(lambda: min(rows_s)):
             self._budget.check()
-            if not tables.may_hold(recomputed):
-                continue
             best = best_order(
                 tables.program(recomputed).problem,
                 least_s=self._least_s,
-                below_s=least_s,
+                below_s=min(rows_s),
                 budget=self._budget,
             )
-            least_s = least_s if best is None else best.rows_s
-        return BELOW * least_s
+            if best is not None:
+                rows_s.append(best.rows_s)
+        return BELOW * min(rows_s)

@@ -15,7 +15,7 @@ from planner.training.search.mixed.simulated import simulated_s
 if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.search.mixed.found import FoundAnswers
-    from planner.training.search.mixed.program import OrderTables
+    from planner.training.search.mixed.program import CombinationTables, OrderTables
     from planner.training.search.mixed.typed import TypedCombination
 
 LISTED = 512
@@ -44,17 +44,28 @@ class OneChunkSearch:
         self._least_s, self._below_s, self._budget = least_s, below_s, budget
         self.bound_s = self.rest_s = below_s
 
-    def solve(self, program: OrderTables) -> None:
-        """Note the answers of a program. Raises: OutOfTime."""
-        below_s = self._below_s
-        if not self._every:
-            below_s = min(below_s, self._found.fastest_s)
+    @property
+    def _wanted_s(self) -> float:
+        """What an answer has to take less than to be of use."""
+        return self._below_s if self._every else min(self._below_s, self._found.fastest_s)
+
+    def solve(self, tables: CombinationTables) -> None:
+        """Note the answers of all programs. Raises: OutOfTime."""
+        for recomputed in tables.worth(lambda: self._wanted_s, self._pass_over):
+            self._budget.check()
+            self._solve(tables.program(recomputed))
+
+    def _pass_over(self) -> None:
+        self.bound_s = min(self.bound_s, self._wanted_s)
+        self.rest_s = min(self.rest_s, self._wanted_s)
+
+    def _solve(self, program: OrderTables) -> None:
+        below_s = self._wanted_s
         best = best_order(
             program.problem, least_s=self._least_s, below_s=below_s, budget=self._budget
         )
         if best is None:
-            self.bound_s = min(self.bound_s, below_s)
-            self.rest_s = min(self.rest_s, below_s)
+            self._pass_over()
             return
         best_s = self._found.note_fitting(program, best.order)
         until_s = max(best.rows_s, below_s if self._every else min(below_s, best_s))

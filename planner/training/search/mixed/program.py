@@ -16,7 +16,7 @@ from planner.stage_layout.stage_bounds import Rows
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
 from planner.training.search.mixed.held import HeldBytes
-from planner.training.search.mixed.orders import OrderProblem, has_order
+from planner.training.search.mixed.orders import OrderProblem, has_order, shortest_way
 from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.search.mixed.splits import ChunkSeconds, least_chunks
@@ -24,6 +24,8 @@ from planner.training.step.reduction import gradient_reduction_s, stage_gathers_
 from planner.training.step.update import stage_optimizer_s
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from planner.arrays import Bools, Floats, Ints
     from planner.stage_layout.problem import LayoutProblem
     from planner.training.search.mixed.classes import RowClasses
@@ -82,6 +84,8 @@ class CombinationTables:
         """`recomputed`: numbers of recomputed layers per chunk, of which each has a program."""
         self._of, self._classes, self._lengths = of, classes, lengths
         self.recomputed = recomputed
+        self.stated = 0
+        """Programs stated so far."""
         self._layers = of.layer_columns
         ends = np.arange(len(self._layers) + 1)
         self._begins = np.maximum(ends - lengths[:, None], 0)
@@ -112,10 +116,27 @@ class CombinationTables:
         most = np.where(fits, self._lengths, -1).max(axis=-1)
         return bool((most >= 0).all() and most.sum() >= len(self._layers))
 
-    def program(self, recomputed: int) -> OrderTables:
-        """The program for one of the numbers of recomputed layers."""
+    def worth(
+        self, below_s: Callable[[], float], passed_over: Callable[[], None] = lambda: None
+    ) -> Iterator[int]:
+        """The numbers of recomputed layers whose programs may have rows below that, in order. All
+        but the first are asked about together, as many as came before: `passed_over` is called
+        where none of them is."""
+        numbers, first = self.recomputed.tolist(), 0
+        while first < len(numbers):
+            some = numbers[first : max(2 * first, 1)]
+            if len(some) == 1 or self._may_be_below(some, below_s()):
+                yield from filter(self.may_hold, some)
+            else:
+                passed_over()
+            first += len(some)
+
+    def program(self, recomputed: int, fits: Bools | None = None) -> OrderTables:
+        """The program for one of the numbers of recomputed layers. `fits` [C, p, K + 1, L + 1]:
+        what a stage of every class may hold, if not what it has memory for."""
         classes, pace = self._classes, self._pace
-        fits = self._fits(recomputed)
+        self.stated += 1
+        fits = self._fits(recomputed) if fits is None else fits
         of_type = {t: self._of_type(t, recomputed) for t in dict.fromkeys(pace)}
         parts = [np.stack([of_type[t][name] for t in pace]) for name in range(_NUMBER)]
         own, late, way, forward, backward, weight, after, reduction = parts
@@ -146,6 +167,15 @@ class CombinationTables:
             replayed_at_most=self._replayed_at_most(recomputed),
         )
 
+    def _may_be_below(self, numbers: list[int], below_s: float) -> bool:
+        """Whether a program for one of these numbers may have rows below that: the more layers are
+        recomputed, the longer they are, so the fewest are taken wherever any number fits."""
+        fits = self._fits(numbers[0])
+        for recomputed in numbers[1:]:
+            fits |= self._fits(recomputed)
+        problem = self.program(numbers[0], fits).problem
+        return shortest_way(problem, below_s, below_s) is not None
+
     def _replayed_at_most(self, recomputed: int) -> int:
         last = bool(recomputed) and recomputed == int(self.recomputed[-1])
         return len(self._lengths) - 1 if self._by_rooms and last else recomputed
@@ -174,8 +204,9 @@ class CombinationTables:
         way = first_forward + rows.forward_link_s[:, None, None]
         if rows.returns:
             way = way + first_backward + rows.backward_link_s[:, None, None]
-            way[0] += reduction[0]
-            own[0] += reduction[0]
+            tied_s = tied_reduction_s(of.scenarios[index], of.batch)[0]
+            way[0] += reduction[0] + tied_s
+            own[0] += reduction[0] + tied_s
         else:
             own += reduction
         late = np.full((p, 1, 1), -np.inf)

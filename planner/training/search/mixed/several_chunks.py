@@ -70,10 +70,8 @@ class SeveralChunksSearch:
         """Note the answers of all programs whose rows are little longer than the least row of any.
         Raises: OutOfTime."""
         begun: list[_Begun] = []
-        for recomputed in tables.recomputed.tolist():
+        for recomputed in tables.worth(lambda: min(self._below_s, self._found.fastest_s)):
             self._budget.check()
-            if not tables.may_hold(recomputed):
-                continue
             program = tables.program(recomputed)
             best = best_order(
                 program.problem,

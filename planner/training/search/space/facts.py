@@ -16,7 +16,7 @@ from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from planner.arrays import Ints
     from planner.specs.model.spec import ModelSpec
@@ -115,30 +115,32 @@ class SpaceFacts:
 
     @property
     def offloads_optimizer(self) -> str:
-        """With which data sharding the optimizer may be offloaded, in words."""
+        """Whether and with which data sharding the optimizer may be offloaded, in words."""
         if self.kept_by_eight_bits:
-            return "no value, as weights are kept in 8 bits between steps"
-        return " or ".join(self.offload.optimizer) or "no value"
+            return "stays on the device, as weights are kept in 8 bits between steps"
+        return _may("be offloaded", "data sharding", self.offload.optimizer)
 
     @property
     def offloads_to_nvme(self) -> str:
-        """With which data sharding the optimizer may be kept on drives, in words."""
-        return " or ".join(self.offload.nvme) or "no value"
+        """The same of an optimizer on drives."""
+        return _may("be kept on NVMe", "data sharding", self.offload.nvme)
 
     @property
     def offloads_share(self) -> str:
-        """With which data sharding a part of it may, in words."""
-        return " or ".join(self.offload.optimizer_share) or "no value"
+        """The same of a part of the optimizer."""
+        shares = self.offload.optimizer_share
+        rest = "; with another, all of it or nothing" if shares else ": all of it or nothing"
+        return _may("be offloaded", "data sharding", shares) + rest
 
     @property
     def offloads_weights(self) -> str:
-        """With which data sharding weights may be offloaded, in words."""
-        return " or ".join(self.offload.weights) or "no value"
+        """The same of weights."""
+        return _may("be offloaded", "data sharding", self.offload.weights)
 
     @property
     def offloads_activations(self) -> str:
-        """With which recomputation activations may be offloaded, in words."""
-        return " or ".join(self.offload.activations) or "no value"
+        """Whether and with which recomputation activations may be offloaded, in words."""
+        return _may("be offloaded", "recomputation", self.offload.activations)
 
     @property
     def offloads_on_one_stage(self) -> str:
@@ -153,7 +155,7 @@ class SpaceFacts:
     @property
     def in_groups(self) -> str:
         """With which data sharding replicas fall into groups, in words."""
-        return " or ".join(self.sharded_in_groups) or "no value"
+        return _may("shard in groups", "data sharding", self.sharded_in_groups)
 
     @property
     def lacking_axes(self) -> str:
@@ -323,3 +325,7 @@ def selective_frees(scenario: Scenario) -> bool:
     workload = scenario.workload(Shard())
     memories = [layer_memory(workload, layer_operators(workload, k)) for k in scenario.kinds]
     return any(memory.selective_bytes < memory.saved_bytes for memory in memories)
+
+
+def _may(what: str, axis: str, choices: Sequence[str]) -> str:
+    return f"may {what} with {axis} {' or '.join(choices)}" if choices else f"cannot {what}"

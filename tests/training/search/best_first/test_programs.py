@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from planner.specs.cluster.spec import LinkOverride
 from planner.training.estimate import point_estimate
+from planner.training.scenario import build_scenario
 from planner.training.search.layouts.default import stages_of
+from planner.training.search.mixed.program import CombinationTables
 from planner.training.search.plans.build import plan_of
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
@@ -18,10 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from planner.training.scenario import Scenario
+    from planner.training.search.mixed.program import OrderTables
 
     Values = Callable[..., Iterator[dict[str, Any]]]
 
 LAYERS = 6
+MIXED = (("a100-sxm-80gb", 1), ("h100-sxm-80gb", 1))
 PIPELINED = Restrictions(
     tensor=(1,),
     pipeline=(2, 4),
@@ -63,6 +68,38 @@ def test_no_layout_is_faster_than_claimed(
     assert found_s >= steps[0] * (1 - 1e-9)
     assert found_s * (1 - max(result.gap, result.layout_gap)) <= steps[0] * (1 + 1e-9)
     assert result.layout_gap < 0.01
+
+
+def test_bounds_know_the_only_link_between_two_nodes(
+    scenario_of: Callable[..., Scenario],
+) -> None:
+    """No program is solved for layouts that the reduction of the tied embedding makes too slow."""
+    scenario = scenario_of(nodes=2, devices_per_node=2, layers=LAYERS, tie=True)
+    slow = LinkOverride(between=(0, 1), bandwidth_bytes_per_s=1e8)
+    cluster = replace(scenario.cluster, overrides=(slow,))
+    scenario = build_scenario(cluster, scenario.model, scenario.job)
+    result = search(scenario, restrictions=replace(PIPELINED, pipeline=(4,)), top=1)
+    best = result.plans[0].estimate
+    assert best.time_detail["tied_embedding_reduction_s"] > best.step_s / 2
+    assert result.gap < 0.1
+
+
+def test_programs_end_where_more_recomputation_is_too_slow(
+    scenario_of: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices with room for all recompute few layers: programs of more are not stated."""
+    stated: list[int] = []
+    program = CombinationTables.program
+
+    def noted(self: CombinationTables, recomputed: int, *more: Any) -> OrderTables:
+        stated.append(recomputed)
+        return program(self, recomputed, *more)
+
+    monkeypatch.setattr(CombinationTables, "program", noted)
+    scenario = scenario_of(layers=24, device_nodes=MIXED, devices_per_node=1)
+    restrictions = replace(PIPELINED, pipeline=(2,), recompute=("full",))
+    assert search(scenario, restrictions=restrictions, top=1).plans
+    assert 0 < len(stated) < 12
 
 
 @pytest.mark.parametrize(("layers", "memory_gib"), [(7, 4.5), (6, 6.0)])
