@@ -312,7 +312,8 @@ def test_bridge_and_torchtitan_get_their_switches(planner: Command, tmp_path: Pa
         ((*MEGATRON, "--weight-offload", "on"), "weights cannot be offloaded"),
         ((*FULLY["torchtitan"], "--optimizer-offload", "1", "--weight-offload", "off"),
          "torchtitan offloads weights and the optimizer together"),
-        ((*FULLY["torchtitan"], "--optimizer-offload", "0.5"), "cannot be offloaded: all of it or nothing"),
+        ((*FULLY["torchtitan"], "--optimizer-offload", "0.5"),
+         "cannot be offloaded: all of it or nothing"),
     ],
 )  # fmt: skip
 def test_what_a_framework_cannot_offload(

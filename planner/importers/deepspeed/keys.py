@@ -44,6 +44,7 @@ NOT_MODELLED = {
     "hybrid_engine": "generation is not planned for",
     "compile": "kernels are planned for as the software profile has them",
     "torch_autocast": "the number format is that of fp16 or bf16",
+    "elasticity": "batch sizes are planned for as stated, which it sets by itself where it is on",
     "zero_allow_untested_optimizer": "the optimizer is planned for as stated",
     "prescale_gradients": "gradients travel as in the software profile",
 }
@@ -118,7 +119,7 @@ WITHOUT_EFFECT = frozenset(
         "checkpoint",
         "data_sampling",
         "seed",
-        "elasticity",
+        "zero_force_ds_cpu_optimizer",
         "autotuning",
         "disable_allgather",
         "use_data_before_expert_parallel_",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from planner.importers.notes import Notes
 
 _STATED = ("--pad-vocab-size-to", "--padded-vocab-size", "--vocab-size")
+_MOST_NAMED = 3
+"""Published models that an error names."""
 _PATCH_TYPE = "--patch-tokenizer-type"
 
 Found = tuple[int, str]
@@ -103,21 +105,25 @@ def _of_sizes(flags: Flags) -> Found | None:
     they agree. Models without shared key-value heads or experts have sizes that many others have
     too, so they do not count."""
     tokenizer = flags.text("--tokenizer-type") or flags.text(_PATCH_TYPE) or ""
-    experts = expert_count(flags)
     groups = flags.integer("--num-query-groups")
-    if not tokenizer or "Bert" in tokenizer or (groups is None and experts is None):
+    if not tokenizer or "Bert" in tokenizer or (groups is None and expert_count(flags) is None):
         return None
-    alike = vocabularies_like(
-        layers=flags.integer("--num-layers"),
-        hidden=flags.integer("--hidden-size"),
-        heads=flags.integer("--num-attention-heads"),
-        ffn=flags.integer("--moe-ffn-hidden-size") or flags.integer("--ffn-hidden-size"),
-        experts=experts,
-    )
+    alike = _alike(flags)
     sizes = set(alike.values())
     if len(sizes) != 1:
         return None
     return sizes.pop(), f"that of {next(iter(alike))}, which has the same layers and widths"
+
+
+def _alike(flags: Flags) -> dict[str, int]:
+    """The vocabularies of the published models with the command's layers and widths, by name."""
+    return vocabularies_like(
+        layers=flags.integer("--num-layers"),
+        hidden=flags.integer("--hidden-size"),
+        heads=flags.integer("--num-attention-heads"),
+        ffn=flags.integer("--moe-ffn-hidden-size") or flags.integer("--ffn-hidden-size"),
+        experts=expert_count(flags),
+    )
 
 
 def _missing(flags: Flags) -> InputError:
@@ -132,5 +138,14 @@ def _missing(flags: Flags) -> InputError:
         path=place.path,
         line=place.line,
         column=place.column,
-        hint="give it with --vocab-size N",
+        hint=f"give it with --vocab-size N{_candidates(flags)}",
     )
+
+
+def _candidates(flags: Flags) -> str:
+    """What N is in published models of the same sizes: one model for each number, few of them."""
+    by_size = {size: name for name, size in reversed(_alike(flags).items())}
+    if not 1 <= len(by_size) <= _MOST_NAMED:
+        return ""
+    said = " or ".join(f"{size} of {name}" for size, name in sorted(by_size.items()))
+    return f", such as {said} (the same layers and widths)"
