@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from planner.plan import DATA_SHARDINGS, DISPATCHERS
 from planner.specs.job import microbatches_of_replicas
 from planner.training.layer.memory import layer_memory
+from planner.training.scenario import without_fused_attention
 from planner.training.search.space.codes import ALL_RANKS
 from planner.training.search.space.dispatchers import dispatcher_needs
 from planner.workload.formats import offload_under
@@ -37,7 +38,7 @@ asked."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceFacts:
     """The scenario as the rules see it. Sizes are 0 where the model has no such part. `lacking`:
-    axes that the software profile does not have, or not for models with `refused_parts`. Some
+    axes that the software profile does not have, or not together with `refused_parts`. Some
     fields say what the profile can do with this model: interleave on two stages, split experts over
     expert-tensor ranks, recompute all of a layer under CUDA graphs, shard gradients alongside a
     pipeline. `first_sequence_parallel`, `first_data_sharding` and `first_dispatcher` stand for all
@@ -169,8 +170,8 @@ class SpaceFacts:
 
     @property
     def of_such_models(self) -> str:
-        """What the rule on axes adds where only some models lack them."""
-        return f" for models with {self.refused_parts}" if self.refused_parts else ""
+        """What the rule on axes adds where only some models or devices lack them."""
+        return f" with {self.refused_parts}" if self.refused_parts else ""
 
     @property
     def multiples_too(self) -> str:
@@ -248,9 +249,9 @@ class SpaceFacts:
             lacking=tuple(
                 axis
                 for axis in MODEL_AXES
-                if axis not in software.axes or axis in _refused_axes(software, model)
+                if axis not in software.axes or axis in _refused_axes(scenario)
             ),
-            refused_parts=", ".join(_refused_parts(software, model)),
+            refused_parts=", ".join(_refused_parts(scenario)),
             beyond_query_groups=software.tensor_beyond_query_groups,
             rank_order=software.rank_order,
             uneven_layout=software.pipeline_layout,
@@ -304,8 +305,10 @@ def _exchanging_heads(software: SoftwareProfile, model: ModelSpec) -> int:
     return ALL_RANKS if software.context_heads == "all" else software.context_heads
 
 
-def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tuple[str, ...]]:
-    """Parts of the model, and the axes that the framework does not combine with them."""
+def _refused_parts(scenario: Scenario) -> dict[str, tuple[str, ...]]:
+    """Parts of the model and kernels, and the axes that the framework does not combine with
+    them."""
+    software, model = scenario.job.software, scenario.model
     refused: dict[str, tuple[str, ...]] = {}
     if model.tie_embeddings and not software.pipeline_with_tied_embeddings:
         refused["tied embeddings"] = ("pipeline",)
@@ -313,11 +316,15 @@ def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tup
         refused["layers that predict further tokens"] = ("pipeline", "context")
     if model.moe is not None and not software.tensor_with_experts:
         refused["experts"] = ("tensor",)
+    if software.attention == "unfused" and not software.context_with_unfused_attention:
+        devices = without_fused_attention(scenario.cluster)
+        why = f" ({devices} has no fused kernels)" if devices else ""
+        refused[f"unfused attention{why}"] = ("context",)
     return refused
 
 
-def _refused_axes(software: SoftwareProfile, model: ModelSpec) -> set[str]:
-    return {axis for axes in _refused_parts(software, model).values() for axis in axes}
+def _refused_axes(scenario: Scenario) -> set[str]:
+    return {axis for axes in _refused_parts(scenario).values() for axis in axes}
 
 
 def selective_frees(scenario: Scenario) -> bool:
