@@ -21,6 +21,7 @@ import numpy as np
 from planner.errors import InputError
 from planner.solver import Solver
 from planner.solver.balance import balance
+from planner.wording.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,7 +129,7 @@ def routing_of(
         rows = tuple(rows[at] for at in mixtures)
     if len(rows) != len(mixtures) or len(rows[0]) != moe.num_experts:
         raise InputError(
-            f"{len(counts.layers):,} layers of {len(rows[0]):,} experts, but {model.name} has "
+            f"{plural(len(counts.layers), 'layer')} of {len(rows[0]):,} experts, but {model.name} has "
             f"{len(mixtures):,} mixtures of {moe.num_experts:,}",
             path=counts.path,
         )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 COUNTS = "logical_count"
 """The key of the counts, as SGLang names them (sgl-project/sglang, eplb/expert_location.py)."""
 
+_MOST = 10**18
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingCounts:
@@ -55,8 +57,10 @@ def read_routing(path: str | Path) -> RoutingCounts:
 
 def _layer(file: JsonFile, row: Any, at: int) -> tuple[float, ...]:
     for expert, count in enumerate(file.sequence(row, (COUNTS, at))):
-        if isinstance(count, bool) or not isinstance(count, int | float) or count < 0:
+        number = isinstance(count, int | float) and not isinstance(count, bool)
+        if not number or not 0 <= count <= _MOST:
             raise file.error(
-                f"a count of at least 0 is needed, found {describe(count)}", (COUNTS, at, expert)
+                f"a count from 0 to {_MOST:.0e} is needed, found {describe(count)}",
+                (COUNTS, at, expert),
             )
     return tuple(map(float, row))

@@ -97,7 +97,8 @@ def test_the_models_own_layer_drafts(
     planner: Callable[..., Any], tmp_path: Path, engine: str, said: str
 ) -> None:
     """One layer drafts for 61, so that most of what is kept is gained; its weights take room."""
-    what = ("--cluster", "gb200-nvl72-18", "--model", "deepseek-v3", "--nodes", "1", "--top", "1")
+    what: tuple[str, ...] = ("--cluster", "gb200-nvl72-18", "--model", "deepseek-v3")
+    what += ("--nodes", "1", "--top", "1")
     what += ("--weights", "nvfp4", "--kv-format", "bf16", "--engine", engine)
     what += ("--tensor", "4", "--attention-data", "1", "--expert", "4", "--pipeline", "1")
     what += ("--max-step-tokens", "8192", "--disaggregated", "off")
