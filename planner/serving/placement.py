@@ -129,8 +129,8 @@ def routing_of(
         rows = tuple(rows[at] for at in mixtures)
     if len(rows) != len(mixtures) or len(rows[0]) != moe.num_experts:
         raise InputError(
-            f"{plural(len(counts.layers), 'layer')} of {len(rows[0]):,} experts, but {model.name} has "
-            f"{len(mixtures):,} mixtures of {moe.num_experts:,}",
+            f"{plural(len(counts.layers), 'layer')} of {len(rows[0]):,} experts, but "
+            f"{model.name} has {len(mixtures):,} mixtures of {moe.num_experts:,}",
             path=counts.path,
         )
     table = np.array(rows)
