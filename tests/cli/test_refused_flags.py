@@ -280,6 +280,8 @@ def breaking(rule: Refusal) -> dict[str, Any]:
             found[key] = wanted[0]
         elif wanted in values:
             found[key] = values[wanted]
+        elif wanted.startswith("none of "):
+            found[key] = "another"
         else:
             word, _, limit = wanted.partition(" ")
             found[key] = int(limit) + 1 if word == "above" else float(limit) - 0.5

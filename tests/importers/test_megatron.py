@@ -360,6 +360,29 @@ def test_vocabulary_by_the_sizes_of_a_published_model() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("pretrain_llama3_8b.sh", 128256),
+        ("tune-mistral-7b.sh", None),
+        ("pretrain_llama2_13b.sh", None),
+        ("train.sh", None),
+    ],
+)
+def test_vocabulary_by_sizes_and_the_name_of_the_script(name: str, rows: int | None) -> None:
+    """Llama 3 8B and Mistral 7B have the same layers and widths; Llama 2 13B has others.
+    Releases of Mistral 7B differ in their vocabulary."""
+    text = QWEN3.replace("36", "32").replace("12288", "14336")
+    source = source_of(text.encode(), f"/scripts/{name}")
+    if rows is None:
+        with pytest.raises(InputError, match="vocabulary's size is not stated"):
+            launch_in(source)
+        return
+    found = launch_in(source)
+    assert found.model["vocab_size"] == rows
+    assert any(f"after which {name} is named" in one for one in found.notes.assumed)
+
+
+@pytest.mark.parametrize(
     ("flags", "what"),
     [
         ("--attention-output-gate", "a gate on the output of attention"),

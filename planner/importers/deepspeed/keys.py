@@ -44,7 +44,7 @@ NOT_MODELLED = {
     "hybrid_engine": "generation is not planned for",
     "compile": "kernels are planned for as the software profile has them",
     "torch_autocast": "the number format is that of fp16 or bf16",
-    "elasticity": "batch sizes are planned for as stated, which it sets by itself where it is on",
+    "elasticity.enabled": "batch sizes are planned for as stated, and it sets them itself",
     "zero_allow_untested_optimizer": "the optimizer is planned for as stated",
     "prescale_gradients": "gradients travel as in the software profile",
 }
@@ -120,6 +120,7 @@ WITHOUT_EFFECT = frozenset(
         "data_sampling",
         "seed",
         "zero_force_ds_cpu_optimizer",
+        "elasticity",
         "autotuning",
         "disable_allgather",
         "use_data_before_expert_parallel_",

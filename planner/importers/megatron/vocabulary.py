@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
 from planner.importers.megatron.mixture import expert_count
-from planner.importers.published.names import all_published, published_vocabulary
+from planner.importers.published.names import (
+    all_published,
+    is_named_after,
+    published_vocabulary,
+)
 from planner.importers.published.sizes import vocabularies_like
 from planner.specs.files.yaml_file import load_document
 
@@ -102,17 +106,22 @@ def _of_patch(flags: Flags) -> Found | None:
 
 def _of_sizes(flags: Flags) -> Found | None:
     """That of the published models with the same sizes, where their tokenizer comes from a file and
-    they agree. Models without shared key-value heads or experts have sizes that many others have
-    too, so they do not count."""
+    they agree: all of them, or those after which the script is named. Models without shared
+    key-value heads or experts have sizes that many others have too, so they count by name only."""
     tokenizer = flags.text("--tokenizer-type") or flags.text(_PATCH_TYPE) or ""
-    groups = flags.integer("--num-query-groups")
-    if not tokenizer or "Bert" in tokenizer or (groups is None and expert_count(flags) is None):
+    if not tokenizer or "Bert" in tokenizer:
         return None
     alike = _alike(flags)
-    sizes = set(alike.values())
-    if len(sizes) != 1:
+    shared = flags.integer("--num-query-groups") is not None or expert_count(flags) is not None
+    same = "which has the same layers and widths"
+    if shared and len(set(alike.values())) == 1:
+        return next(iter(alike.values())), f"that of {next(iter(alike))}, {same}"
+    script = Path(flags.place("--num-layers").path).name
+    named = {name: size for name, size in alike.items() if is_named_after(script, name)}
+    if len(set(named.values())) != 1:
         return None
-    return sizes.pop(), f"that of {next(iter(alike))}, which has the same layers and widths"
+    reason = f"that of {next(iter(named))}, {same} and after which {script} is named"
+    return next(iter(named.values())), reason
 
 
 def _alike(flags: Flags) -> dict[str, int]:
