@@ -157,7 +157,6 @@ REFUSED: tuple[tuple[str, dict[str, Any]], ...] = (
         "software.fp8.attention",
         {"options": {"precision": "fp8"}, "changes": ("fp8", Fp8(attention=True))},
     ),
-    ("degrees.context", {"context": 2, "changes": ("attention", "unfused")}),
     ("job.software", {"software": "torchtitan", "tensor": 2}),
 )
 

@@ -30,8 +30,6 @@ def _attention_backend(job: ExportJob) -> str:
     """`fused` is cuDNN's fused attention, which has latent attention and sinks."""
     if job.software.attention == "flash":
         return "fused" if job.model.mla or job.model.attention_sinks else "flash"
-    if job.plan.degrees.context > 1:
-        raise cannot("degrees.context", "unfused attention has no context parallelism")
     return "unfused"
 
 
