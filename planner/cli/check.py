@@ -35,7 +35,7 @@ def check(
         list[str],
         typer.Argument(
             metavar="FILE[#RANK]...",
-            help="Plans of plan files, Megatron-LM launch scripts, DeepSpeed JSON.",
+            help="Plans of plan files, Megatron-LM scripts, DeepSpeed JSON, Accelerate YAML.",
             show_default=False,
         ),
     ],

@@ -37,9 +37,9 @@ def export(
         str,
         option(
             "FORMAT",
-            "megatron-lm megatron-bridge nemo deepspeed torchtitan automodel slurm torchrun mpi "
-            "kubernetes ranks verify; launch: a folder that starts the job; all: every one. Of "
-            "serving plans: vllm sglang trtllm dynamo llm-d; all.",
+            "megatron-lm megatron-bridge nemo deepspeed torchtitan automodel accelerate slurm "
+            "torchrun mpi kubernetes ranks verify; launch: a folder that starts the job; all: "
+            "every one. Of serving plans: vllm sglang trtllm dynamo llm-d; all.",
         ),
     ],
     style: Annotated[

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from planner.exporters import automodel, bridge, deepspeed, nemo, torch_pipelining, torchtitan
+from planner.exporters import (
+    accelerate,
+    automodel,
+    bridge,
+    deepspeed,
+    nemo,
+    torch_pipelining,
+    torchtitan,
+)
 from planner.exporters.job import refuse_uneven
 from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
 from planner.exporters.megatron import arguments
@@ -80,6 +88,10 @@ FORMATS = MappingProxyType(
         "automodel": Format(
             styles={"": Style(write=automodel.as_recipe, file=automodel.FILE)},
             notes=automodel.recipe_notes,
+        ),
+        "accelerate": Format(
+            styles={"": Style(write=accelerate.as_config, file=accelerate.FILE)},
+            notes=accelerate.training_notes,
         ),
         "torch-pipelining": Format(
             styles={"": Style(write=torch_pipelining.as_csv, file=torch_pipelining.FILE)},

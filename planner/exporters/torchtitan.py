@@ -187,6 +187,8 @@ def _experts(job: ExportJob) -> Assignments:
         )
     if degrees.expert > 1 and degrees.expert < degrees.tensor:
         raise _cannot("degrees.expert", f"{degrees.expert} is below tensor {degrees.tensor}")
+    if degrees.expert > 1 and job.software.cuda_graphs:
+        raise _cannot("software.cuda_graphs", "dispatchers of experts wait for the processor")
     return {"parallelism.expert_parallel_degree": str(degrees.expert)}
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planner.importers.accelerate import KIND, accelerate_statement, looks_like_accelerate
 from planner.importers.deepspeed.statement import deepspeed_statement
 from planner.importers.frameworks.detect import foreign_file
 from planner.importers.megatron.script import looks_like_script
@@ -58,6 +59,11 @@ LAUNCH_FORMATS = (
         name="a DeepSpeed configuration",
         looks_like=lambda source: source.text.lstrip()[:1] == "{",
         read=lambda source, given: deepspeed_statement(source, given.model),
+    ),
+    LaunchFormat(
+        name=KIND,
+        looks_like=looks_like_accelerate,
+        read=lambda source, given: accelerate_statement(source, given.model),
     ),
     LaunchFormat(
         name="a Megatron-LM command or script",

@@ -262,6 +262,6 @@ def _cloud() -> Schema:
     return {
         "description": "Every combination that fits, in columns of one length: what its step takes "
         "at least and the peak of the stage with the least room. Both are of the usual stage "
-        "layout; where nodes differ, the first is of every layout.",
+        "layout; where nodes differ, the first is of every layout. No modules are chosen.",
         **record(columns, optional=SELDOM),
     }

@@ -148,6 +148,7 @@ SCHEDULES = MappingProxyType(
                     Support("deepspeed", "runtime/pipe/schedule.py TrainSchedule", True),
                     Support("internevo", "PipelineScheduler", True),
                     Support("composer", "no pipeline: microbatches one after the other", True),
+                    Support("accelerate", "no pipeline: microbatches one after the other", True),
                 ),
                 rules=(POSITIVE, ONE_CHUNK),
                 windows_are_paths=True,

@@ -123,6 +123,10 @@ class SoftwareProfile(Input):
     stage that has them then keeps a copy of the embedding."""
     context_with: tuple[Literal["tensor", "pipeline"], ...] = ("tensor", "pipeline")
     """Degrees above 1 that may be combined with a context degree."""
+    context_with_unfused_attention: bool = False
+    """A context degree needs no fused kernels of attention. TransformerEngine and PyTorch have
+    context parallelism only with them: ranks of a ring join their parts by the softmax statistics
+    that fused kernels return (`get_attention_backend` of TransformerEngine)."""
     tensor_with_experts: bool = True
     """A tensor degree may be combined with a mixture of experts."""
     tensor_beyond_query_groups: bool = True

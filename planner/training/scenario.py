@@ -249,15 +249,22 @@ def with_hardware(scenario: Scenario, change: Callable[[ClusterSpec], ClusterSpe
 def _with_kernels(cluster: ClusterSpec, job: JobSpec) -> JobSpec:
     """The job with attention computed in parts if a device of the cluster has no fused kernels for
     it."""
-    lacking = [g.device.name for g in cluster.node_groups if not g.device.attention.fused]
-    if job.software.attention == "unfused" or not lacking:
+    names = without_fused_attention(cluster)
+    if job.software.attention == "unfused" or not names:
         return job
-    names = ", ".join(dict.fromkeys(lacking))
     return replace(
         job,
         software=job.software.model_copy(update={"attention": "unfused"}),
         assumptions=(*job.assumptions, f"{UNFUSED}{names} without fused kernels"),
     )
+
+
+def without_fused_attention(cluster: ClusterSpec) -> str:
+    """The devices of a cluster without fused kernels of attention, in words; empty if there are
+    none."""
+    groups = cluster.node_groups
+    lacking = [group.device.name for group in groups if not group.device.attention.fused]
+    return ", ".join(dict.fromkeys(lacking))
 
 
 def with_own_kernels(job: JobSpec) -> JobSpec:

@@ -41,10 +41,61 @@ def test_refused_at_once(planner: Run, tmp_path: Path, kind: str, name: str, con
     assert time.process_time() - started < 5
 
 
+DENSE = (
+    "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 2 --hidden-size 64 "
+    "--num-attention-heads 4 --seq-length 8 --vocab-size 100 --micro-batch-size 1 --bf16"
+)
 SCRIPT = (
     "torchrun pretrain_gpt.py --num-layers 2 --hidden-size 64 --num-attention-heads 4 "
     "--seq-length 8 --group-query-attention --num-query-groups 3\n"
 )
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--n-shared-experts 2", "--n-shared-experts: shared experts without --num-experts"),
+        ("--moe-train-capacity-factor 0", "'0' is not a factor above 0"),
+        ("--moe-expert-capacity-factor 0", "'0' is not a factor above 0"),
+        ("--context-parallel-algo ring_algo", "'ring_algo' is not one of megatron_cp_algo"),
+    ],
+)
+def test_values_that_a_dense_model_would_hide(
+    planner: Run, tmp_path: Path, flags: str, said: str
+) -> None:
+    (tmp_path / "train.sh").write_text(f"{DENSE} {flags}\n")
+    outcome = planner("estimate", "--cluster", "dgx-a100-8", "--plan", str(tmp_path / "train.sh"))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert said in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what", "instead"),
+    [
+        ("t.xml", '<?xml version="1.0"?>\n<!DOCTYPE topology SYSTEM "hwloc2.dtd">\n<topology/>',
+         "a topology of hwloc", "nvidia-smi topo -m"),
+        ("t.txt", "Machine (1008GB total)\n  Package L#0\n    NUMANode L#0 (P#0 504GB)\n",
+         "a topology of hwloc", "nvidia-smi topo -m"),
+        ("q.xml", "<?xml version='1.0'?>\n<!DOCTYPE nvidia_smi_log SYSTEM 'v.dtd'>\n",
+         "the XML of `nvidia-smi -q`", "nvidia-smi topo -m"),
+        ("l.txt", "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)\n", "nvidia-smi -L", "topo -m"),
+        ("r.json", '{"system": {"(Topology) Link type between DRM devices 0 and 1": "XGMI"}}',
+         "the JSON of rocm-smi or amd-smi", "without --json"),
+        ("a.json", '[{"gpu": 0, "bdf": "0000:0c:00.0", "links": []}]',
+         "the JSON of rocm-smi or amd-smi", "without --json"),
+        ("b.json", '{"gpu_data": [{"gpu": 0, "bdf": "0000:0c:00.0"}]}',
+         "the JSON of rocm-smi or amd-smi", "without --json"),
+        ("i.txt", "CA 'mlx5_0'\n\tCA type: MT4129\n", "`ibstat`", "--network-bandwidth"),
+    ],
+)  # fmt: skip
+def test_known_files_that_are_not_read(
+    planner: Run, tmp_path: Path, name: str, content: str, what: str, instead: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    outcome = planner("import", "cluster", str(tmp_path / name))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert what in outcome.stderr
+    assert instead in outcome.stderr
 
 
 @pytest.mark.parametrize("command", [("import", "model"), ("estimate", "--plan")])

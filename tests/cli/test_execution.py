@@ -160,6 +160,36 @@ def test_devices_without_fused_attention_compute_it_in_parts(
     assert "unfused attention" not in other.stdout
 
 
+def test_context_parallelism_needs_fused_attention(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """In TransformerEngine; heads exchanged as DeepSpeed does it leave any kernel in place."""
+    model, path = tmp_path / "model.yaml", tmp_path / "plans.json"
+    sizes = {"num_layers": 4, "hidden_size": 256, "num_attention_heads": 8, "vocab_size": 32000}
+    model.write_text(yaml.safe_dump({"architecture": "gpt", **sizes}))
+    inputs = ("--cluster", "pipette-v100-16", "--model", str(model))
+    workload = ("--seq-length", "16384", "--global-batch-size", "4", "--precision", "fp16")
+    given = (*inputs, "--nodes", "1", *workload)
+    found = planner("search", *given, "--software", "megatron-core", "--output", str(path))
+    assert found.code == 0, found.stderr
+    plans = json.loads(path.read_text())["plans"]
+    assert {plan["degrees"]["context"] for plan in plans} == {1}
+    done = planner("export", f"{path}#1", "--format", "megatron-lm")
+    assert done.code == 0, done.stderr
+    reason = "no context parallelism with unfused attention (v100-sxm-32gb has no fused kernels)"
+    asked = ("--context", "2", "--micro-batch-size", "1")
+    for command in ("search", "estimate"):
+        done = planner(command, *given, *asked, "--software", "megatron-core")
+        assert done.code == 2
+        assert reason in done.stderr
+    done = planner("estimate", *given, *asked, "--software", "deepspeed", "--json")
+    assert done.code in (0, 1), done.stderr
+    path.write_text(done.stdout.replace('"software": "deepspeed"', '"software": "megatron-core"'))
+    done = planner("check", str(path), *inputs)
+    assert done.code == 1
+    assert reason in " ".join(done.stdout.split())
+
+
 def test_a_format_that_nobody_measured_is_said_first(planner: Callable[..., Outcome]) -> None:
     given = ("--model", "gpt-1.7b", "--nodes", "1", "--tensor", "8", "--global-batch-size", "64")
     done = planner("estimate", "--cluster", "dgx-h100-16", *given, "--precision", "fp32")

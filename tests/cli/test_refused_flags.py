@@ -44,6 +44,7 @@ VALUES = {
     "--recompute-method": "uniform",
     "--recompute-num-layers": "1",
     "--offload-modules": "core_attn",
+    "--activation-func-clamp-value": "7.0",
     "--moe-router-group-topk": "1",
 }
 
@@ -78,7 +79,11 @@ def test_a_flag_that_needs_or_excludes_others(planner: Run, tmp_path: Path, rule
             with_it = messages(planner, tmp_path, f"{given(rule)} {words(alternative)}")
             assert not any(rule.flag in one and wanted in one for one in with_it)
     for other in rule.excludes:
-        both = messages(planner, tmp_path, f"{given(rule)} {words(other)}")
+        name, _, value = other.partition("=")
+        together = given(rule).replace(f"{name} ", f"{name} {value} ")
+        if name != rule.flag:
+            together = f"{given(rule)} {words(other)}"
+        both = messages(planner, tmp_path, together)
         assert any(f"{rule.flag} is given too" in one for one in both)
         assert not any(f"{rule.flag} is given too" in one for one in alone)
 
@@ -177,7 +182,7 @@ def test_pytorch_wants_a_microbatch_for_every_stage(planner: Run, batch: int, co
     [
         (
             ("--model=gpt-1.7b", "--pipeline=2"),
-            "torchtitan has no pipeline parallelism for models with tied embeddings",
+            "torchtitan has no pipeline parallelism with tied embeddings",
         ),
         (
             ("--model=llama-3-70b", "--tensor=16"),
@@ -185,8 +190,8 @@ def test_pytorch_wants_a_microbatch_for_every_stage(planner: Run, batch: int, co
         ),
         (
             ("--model=deepseek-v3", "--pipeline=2", "--expert=16"),
-            "torchtitan has no pipeline, context parallelism for models with layers that predict "
-            "further tokens",
+            "torchtitan has no pipeline, context parallelism with layers that predict further "
+            "tokens",
         ),
     ],
 )
@@ -275,6 +280,8 @@ def breaking(rule: Refusal) -> dict[str, Any]:
             found[key] = wanted[0]
         elif wanted in values:
             found[key] = values[wanted]
+        elif wanted.startswith("none of "):
+            found[key] = "another"
         else:
             word, _, limit = wanted.partition(" ")
             found[key] = int(limit) + 1 if word == "above" else float(limit) - 0.5

@@ -14,6 +14,7 @@ import pytest
 from planner.plan_document import plan_schema
 from planner.plan_document.nodes import read_file
 from planner.plan_document.schema_search import CLOUD_AXES
+from planner.reports.page.sections.cloud import MODULES
 from tests.reports.pages import read_page
 
 if TYPE_CHECKING:
@@ -136,8 +137,9 @@ def test_a_search_with_its_cloud_and_its_scaling_fills_their_sections(
     planner: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     path = tmp_path / "plans.json"
+    asked = (*JOB, "--top", "3", "--recompute", "none,selective,full")
     more = ("--cloud", "--scaling", "1,2,9", "--output", str(path), "--json")
-    found = planner("search", *JOB, "--top", "3", *more)
+    found = planner("search", *asked, *more)
     assert found.code == 0
     document = json.loads(path.read_text())
     jsonschema.validate(document, plan_schema())
@@ -156,10 +158,23 @@ def test_a_search_with_its_cloud_and_its_scaling_fills_their_sections(
     config = json.loads(root.one("canvas", id="cloud-picture").attributes["data-config"])
     assert config["marks"][0]["x"] == pytest.approx(best["step_s"])
     assert len(list(root.one(id="scaling").one("tbody").every("tr"))) == 3
-    alone = planner("search", *JOB, "--top", "3", "--json")
+    assert MODULES not in root.one(id="cloud").text
+    alone = planner("search", *asked, "--json")
     plain = json.loads(alone.stdout)
     assert "cloud" not in plain["search"]
     assert plain["plans"] == document["plans"]
+
+
+def test_a_page_says_that_dots_have_no_modules_chosen(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    path = tmp_path / "plans.json"
+    found = planner("search", *JOB, "--top", "1", "--cloud", "--output", str(path), "--json")
+    search = json.loads(found.stdout)
+    assert search["plans"][0]["offload_modules"] == ["core_attn"]
+    assert min(search["search"]["cloud"]["step_bound_s"]) > search["plans"][0]["estimate"]["step_s"]
+    page = read_page(planner("report", str(path)).stdout)
+    assert MODULES in page.one(id="cloud").text
 
 
 def test_a_cloud_is_of_links_as_described(planner: Callable[..., Outcome]) -> None:

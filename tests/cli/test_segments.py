@@ -65,6 +65,35 @@ def test_without_nodes_to_leave_over_hosts_stay_as_listed(
     assert plan["placement"]["hosts"] == [f"rack-{index}" for index in range(64)]
 
 
+def test_domains_that_hold_too_few_segments_stay_whole(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Two racks of 18 nodes: 35 nodes are five segments of seven, of which a rack holds two. Four
+    racks hold the seven segments of 49 nodes, which leave four nodes of each rack over."""
+    job = ("--model", "llama-3-8b", "--tensor", "4", "--pipeline", "1", "--micro-batch-size", "1")
+
+    def priced(racks: int, nodes: int) -> tuple[dict[str, Any], str]:
+        many = ("--nodes", str(nodes), "--global-batch-size", str(nodes))
+        file = cluster(tmp_path, 18 * racks)
+        done = planner("estimate", "--cluster", file, *job, *many, "--json")
+        document = json.loads(done.stdout)
+        plan.write_text(done.stdout, encoding="utf-8")
+        return document["plans"][0], " ".join(document["inputs"]["assumptions"])
+
+    plan = tmp_path / "plan.json"
+    whole, said = priced(2, 35)
+    assert "domains of 18 nodes hold too few segments of 7; the hosts as listed" in said
+    assert whole["placement"]["hosts"] == [f"rack-{index}" for index in range(35)]
+    script = planner("export", str(plan), "--format", "slurm", "--cluster", cluster(tmp_path, 36))
+    assert script.code == 2
+    assert "18 nodes share a scale-up domain, and cluster cluster does not name its hosts" in (
+        script.stderr
+    )
+    cut, said = priced(4, 49)
+    assert "7 of the 18 nodes of a scale-up domain are used (a segment)" in said
+    assert cut["placement"]["hosts"][13:15] == ["rack-13", "rack-18"]
+
+
 def test_a_segment_is_no_larger_than_a_domain(
     planner: Callable[..., Outcome], tmp_path: Path
 ) -> None:

@@ -191,3 +191,21 @@ def test_published_steps_of_automodel(
                    f"--model={model}", "--software=automodel", *given)  # fmt: skip
     step_s = json.loads(done.stdout)["plans"][0]["estimate"]["step_s"]
     assert step_s == pytest.approx(reported_s, rel=0.2)
+
+
+def test_a_million_tokens_under_accelerate(planner: Run, tmp_path: Path) -> None:
+    """huggingface/trl, issue 6845: Qwen3-8B on 8 H100, one sequence of 1,048,576 tokens over a ring
+    of 8, the loss in chunks and checkpoints in host memory: 364 s and 56.2 GB."""
+    model = tmp_path / "qwen3-8b.yaml"
+    model.write_text(
+        "{name: qwen3-8b, architecture: qwen3, num_layers: 36, hidden_size: 4096, head_dim: 128,"
+        " num_attention_heads: 32, num_query_groups: 8, ffn_hidden_size: 12288, seq_length: 40960,"
+        " vocab_size: 151936, tie_embeddings: false}"
+    )
+    done = planner("estimate", "--cluster=dgx-h100-16", "--devices=8", f"--model={model}", "--json",
+                   "--software=accelerate-fsdp2", "--context=8", "--micro-batch-size=1",
+                   "--global-batch-size=1", "--seq-length=1048576", "--recompute=full",
+                   "--loss-chunks=512", "--activation-offload=1")  # fmt: skip
+    found = json.loads(done.stdout)["plans"][0]["estimate"]
+    assert found["step_s"] == pytest.approx(364, rel=0.05)
+    assert found["memory"]["peak_bytes"] == pytest.approx(56.2e9, rel=0.1)

@@ -75,14 +75,15 @@ def test_all_writes_what_can_be_expressed_and_names_the_rest(
     assert {path.name for path in folder.iterdir()} == EVERYTHING
     said, *notes = first.stderr.splitlines(keepends=True)
     assert said == UNSTATED
-    assert len(notes) == 5
+    assert len(notes) == 6
     assert notes[0].startswith("note: no deepspeed.json: DeepSpeed cannot express stages: ")
     assert notes[1].startswith("note: no torchtitan.py: torchtitan cannot express job.software: ")
     assert notes[2].startswith(
         "note: no automodel.yaml: NeMo AutoModel cannot express job.software"
     )
-    assert notes[3].startswith("note: no torch-pipelining.csv: torch-pipelining cannot express job")
-    assert notes[4].startswith("note: cluster dgx-h100-16 names no hosts; h100-0 and so on are ")
+    assert notes[3].startswith("note: no accelerate.yaml: Accelerate cannot express job.software")
+    assert notes[4].startswith("note: no torch-pipelining.csv: torch-pipelining cannot express job")
+    assert notes[5].startswith("note: cluster dgx-h100-16 names no hosts; h100-0 and so on are ")
     bytes_before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert planner("export", plan, "--format", "all", "-o", str(folder)).code == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == bytes_before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import shlex
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from planner.exporters import automodel, bridge, deepspeed, nemo, torchtitan
+from planner.exporters import accelerate, automodel, bridge, deepspeed, nemo, torchtitan
 from planner.exporters.errors import Inexpressible
 
 if TYPE_CHECKING:
@@ -263,6 +264,43 @@ def test_an_automodel_recipe_holds_the_plan(jobs: Jobs, golden: Golden) -> None:
     assert layers == [f"model.layers.{index}" for index in range(48)]
     batch = recipe["step_scheduler"]
     assert batch["global_batch_size"] == batch["local_batch_size"] * degrees.data
+
+
+def test_an_accelerate_configuration_holds_the_plan(jobs: Jobs, golden: Golden) -> None:
+    job = jobs.make(
+        "dgx-h100-16",
+        "llama-3-8b",
+        software="accelerate-fsdp2",
+        nodes=2,
+        tensor=2,
+        context=4,
+        data_sharding="full",
+        recompute="full",
+    )
+    text = accelerate.as_config(job)
+    golden.check("export-accelerate.yaml", text)
+    config = yaml.safe_load(text)
+    sizes = config["parallelism_config"]
+    assert math.prod(sizes.values()) == config["num_processes"] == job.plan.degrees.devices
+    variables = accelerate.as_environment(job)
+    assert variables["PARALLELISM_CONFIG_CP_SIZE"] == "4"
+    assert variables["FSDP_ACTIVATION_CHECKPOINTING"] == "true"
+
+
+ACCELERATE_REFUSES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("job.software", {"software": "torchtitan"}),
+    ("job.precision", {"options": {"precision": "fp8"}}),
+    ("activation_offload", {"activation_offload": 0.5, "recompute": "full"}),
+)
+
+
+@pytest.mark.parametrize(("field", "values"), ACCELERATE_REFUSES)
+def test_accelerate_refuses_by_field(jobs: Jobs, field: str, values: dict[str, Any]) -> None:
+    values = {"software": "accelerate-fsdp2", "nodes": 2, **values}
+    job = jobs.make("dgx-h100-16", "llama-3-8b", **values)
+    with pytest.raises(Inexpressible, match=r"^Accelerate cannot express ") as raised:
+        accelerate.as_config(job)
+    assert raised.value.field == field
 
 
 AUTOMODEL_REFUSES: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError, RuleError
+from planner.exporters.accelerate import as_config
 from planner.exporters.deepspeed import as_json
 from planner.exporters.errors import Inexpressible
+from planner.exporters.job import export_job
 from planner.exporters.megatron.arguments import as_arguments
 from planner.importers.launch import LaunchedPlan, read_launch
 from planner.importers.launch_file import is_launch
@@ -597,3 +599,67 @@ def test_experts_of_megatron_deepspeed(read: Any) -> None:
     assert kept == even
     with pytest.raises(RuleError, match="the expert degree must divide the number of experts"):
         read(flags.replace("--num-experts 16", "--num-experts 8"))
+
+
+ACCELERATE = """\
+compute_environment: LOCAL_MACHINE
+distributed_type: FSDP
+fsdp_config:
+  fsdp_version: 2
+  fsdp_reshard_after_forward: true
+  fsdp_activation_checkpointing: true
+  fsdp_offload_params: true
+mixed_precision: bf16
+num_machines: 2
+num_processes: 16
+parallelism_config:
+  parallelism_config_dp_replicate_size: 2
+  parallelism_config_dp_shard_size: 2
+  parallelism_config_cp_size: 4
+"""
+
+
+def _accelerate(tmp_path: Path, text: str) -> LaunchedPlan:
+    path = tmp_path / "accelerate.yaml"
+    path.write_text(text)
+    return read_launch(str(path), load_cluster("dgx-h100-16"), load_model("llama-3-8b"))
+
+
+def test_an_accelerate_configuration_is_read_and_written_alike(tmp_path: Path) -> None:
+    launched = _accelerate(tmp_path, ACCELERATE)
+    plan = launched.plan
+    assert (plan.degrees.data, plan.degrees.context, plan.sharding_groups) == (4, 4, 2)
+    assert (plan.data_sharding, plan.weight_offload, plan.optimizer_offload) == ("full", True, 1.0)
+    assert plan.recompute.granularity == "full"
+    launched.check()
+    written = as_config(export_job(launched.scenario, plan))
+    again = _accelerate(tmp_path, written)
+    assert again.plan == plan
+    assert estimate(again.scenario, again.plan) == estimate(launched.scenario, plan)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "message"),
+    [
+        ("FSDP\n", "DEEPSPEED\n", 2, "read the file that its deepspeed_config_file names"),
+        ("  fsdp_reshard_after_forward: true", "  fsdp_sharding_strategy: NO_SHARD", 5,
+         "share nothing"),
+        ("  fsdp_reshard_after_forward: true", "  fsdp_sharding_strategy: ALL", 5,
+         "expected one of FULL_SHARD, "),
+        ("num_processes: 16", "num_processes: many", 10, "expected a whole number"),
+        ("cp_size", "sp_size", 14, "belong to its configuration"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_an_accelerate_configuration_has_its_place(
+    tmp_path: Path, old: str, new: str, where: int, message: str
+) -> None:
+    with pytest.raises(InputError) as raised:
+        _accelerate(tmp_path, ACCELERATE.replace(old, new))
+    assert raised.value.line == where
+    assert message in f"{raised.value.message} {raised.value.hint}"
+
+
+def test_shards_within_nodes_of_the_first_version(tmp_path: Path) -> None:
+    head = ACCELERATE.partition("parallelism_config:")[0].replace("version: 2", "version: 1")
+    text = head.replace("reshard_after_forward: true", "sharding_strategy: HYBRID_SHARD")
+    assert _accelerate(tmp_path, text).plan.shard_over == 8

@@ -295,6 +295,9 @@ def test_vocabulary_of_known_tokenizers() -> None:
         ("--patch-tokenizer-type BloomTokenizerFromHF", 250880),
         ("--tokenizer-type PretrainedFromHF --tokenizer-name-or-path t5-small", 32100),
         ("--tokenizer-type Llama2Tokenizer --tokenizer-model $WHERE/tokenizer.model", 32000),
+        ("--tokenizer-type PretrainedFromHF --tokenizer-name-or-path ./hf/qwen3.5_hf/", 248320),
+        ("--tokenizer-type PretrainedFromHF --tokenizer-name-or-path ./hf/qwen3_hf/", 151936),
+        ("--tokenizer-type PretrainedFromHF --tokenizer-name-or-path ./gpt2-large", 50257),
     ],
 )
 def test_vocabularies_of_forks(flags: str, rows: int) -> None:
@@ -303,6 +306,28 @@ def test_vocabularies_of_forks(flags: str, rows: int) -> None:
     found = launch(GPT.replace("--vocab-size 51200", flags))
     assert found.model["vocab_size"] == rows
     assert any(clause.startswith(f"vocab_size {rows} (") for clause in found.notes.assumed)
+
+
+@pytest.mark.parametrize("name", ["gpt2-chinese", "chinese-llama-2-7b", "DeepSeek-R1-Distill"])
+def test_a_tokenizer_of_a_like_name_is_another_tokenizer(name: str) -> None:
+    flags = f"--tokenizer-type HuggingFaceTokenizer --tokenizer-model /models/{name}"
+    with pytest.raises(InputError, match="HuggingFaceTokenizer takes it from a file"):
+        launch(GPT.replace("--vocab-size 51200", flags))
+
+
+def test_a_missing_vocabulary_names_those_of_models_alike() -> None:
+    """DeepSeek-V2-Lite and Moonlight differ in their vocabulary only."""
+    text = (
+        "--num-layers 27 --hidden-size 2048 --num-attention-heads 16 --ffn-hidden-size 11264 "
+        "--num-experts 64 --moe-ffn-hidden-size 1408 --seq-length 1024 --micro-batch-size 1 "
+        "--patch-tokenizer-type DeepSeekV2Tokenizer --extra-vocab-size 0 "
+    )
+    with pytest.raises(InputError, match="vocabulary's size is not stated") as caught:
+        launch(text)
+    assert caught.value.hint == (
+        "give it with --vocab-size N, such as 102400 of deepseek-ai/DeepSeek-V2-Lite or 163840 of "
+        "moonshotai/Moonlight-16B-A3B (the same layers and widths)"
+    )
 
 
 def test_rows_that_no_published_model_has_are_refused() -> None:
@@ -332,6 +357,29 @@ def test_vocabulary_by_the_sizes_of_a_published_model() -> None:
     ):
         with pytest.raises(InputError, match="HuggingFaceTokenizer takes it from a file"):
             launch(shared)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("pretrain_llama3_8b.sh", 128256),
+        ("tune-mistral-7b.sh", None),
+        ("pretrain_llama2_13b.sh", None),
+        ("train.sh", None),
+    ],
+)
+def test_vocabulary_by_sizes_and_the_name_of_the_script(name: str, rows: int | None) -> None:
+    """Llama 3 8B and Mistral 7B have the same layers and widths; Llama 2 13B has others.
+    Releases of Mistral 7B differ in their vocabulary."""
+    text = QWEN3.replace("36", "32").replace("12288", "14336")
+    source = source_of(text.encode(), f"/scripts/{name}")
+    if rows is None:
+        with pytest.raises(InputError, match="vocabulary's size is not stated"):
+            launch_in(source)
+        return
+    found = launch_in(source)
+    assert found.model["vocab_size"] == rows
+    assert any(f"after which {name} is named" in one for one in found.notes.assumed)
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,21 @@ def test_arithmetic_on_what_is_not_set_is_not_zero() -> None:
     assert doubt_of(word) or unset_in(word)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'A=(a "$U"); show "${A[@]}"',
+        "A=(a $U b); show ${A[@]}",
+        'set -- a "$U"; show "$@"',
+        'A=(a); A+=("$(host)"); show "${A[@]}"',
+    ],
+)
+def test_an_unknown_element_of_a_list_is_a_word_of_its_own(text: str) -> None:
+    (command,) = (one for one in followed(text).commands if plain(one.words[0]) == "show")
+    assert [plain(word) for word in command.words[1:]][:2] == ["a", ""]
+    assert unset_in(command.words[2]) or doubt_of(command.words[2])
+
+
 def test_undecided_condition_keeps_what_both_branches_share() -> None:
     text = "A=(--a 1)\nif [ -f x ]; then\n  A+=(--b 2)\nfi\nshow ${A[@]}\n"
     words = followed(text).commands[-1].words

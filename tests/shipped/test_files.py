@@ -22,7 +22,8 @@ SHIPPED: dict[Kind, str] = {
         gb200 gb300 gh200-96gb h100-nvl h100-pcie h100-sxm-80gb h100-sxm-96gb-500w h20 h200-nvl
         h200-sxm h800 l4 l40s mi250x mi300x mi325x mi350x mi355x rtx-3090 rtx-4090 rtx-5090
         rtx-6000-ada rtx-a6000 rtx-pro-6000 t4 v100-sxm-16gb v100-sxm-32gb""",
-    "software": """automodel composer-fsdp composer-fsdp-torch1 deepspeed deepspeed-3d-2021
+    "software": """accelerate-fsdp2 automodel composer-fsdp composer-fsdp-torch1 deepspeed
+        deepspeed-3d-2021
         internevo megatron-core megatron-core-2024 megatron-core-ci megatron-core-mlperf
         megatron-core-perf megatron-core-perf-26.06 megatron-core-perf-eager
         megatron-deepspeed-2022 megatron-deepspeed-moe megatron-kwai megatron-lm-2021

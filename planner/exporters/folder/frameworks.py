@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from planner.exporters import automodel, deepspeed, torch_pipelining, torchtitan
+from planner.exporters import accelerate, automodel, deepspeed, torch_pipelining, torchtitan
 from planner.exporters.megatron import arguments
 from planner.exporters.megatron.unstated import unstated
 from planner.exporters.quoting import filled, shell_word
@@ -108,6 +108,20 @@ _AUTOMODEL_PROGRAM = """\
 program=(-m nemo_automodel.cli.app "$here/automodel.yaml")
 [[ -z $MODEL_PATH ]] || program+=(--model.config.pretrained_model_name_or_path "$MODEL_PATH")"""
 
+_ACCELERATE_SETTINGS = """\
+# The training program, such as trl/scripts/sft.py.
+PROGRAM=${PROGRAM:-}
+
+# Its own arguments: model, data, learning rate.
+TRAINING_ARGS=()"""
+
+_ACCELERATE_PROGRAM = """\
+needs PROGRAM
+# What accelerate launch would set from accelerate.yaml.
+export \\
+@VARIABLES@
+program=("$PROGRAM")"""
+
 
 def _megatron(job: ExportJob) -> Start:
     return Start(
@@ -159,12 +173,25 @@ def _automodel(job: ExportJob) -> Start:
     )
 
 
+def _accelerate(job: ExportJob) -> Start:
+    said = accelerate.as_environment(job)
+    variables = " \\\n".join(f"  {name}={shell_word(value)}" for name, value in said.items())
+    return Start(
+        files={accelerate.FILE: accelerate.as_config(job)},
+        settings=_ACCELERATE_SETTINGS,
+        program=filled(_ACCELERATE_PROGRAM, variables=variables),
+        wanted="`PROGRAM`, and in TRAINING_ARGS what the notes say",
+        notes=accelerate.training_notes(job),
+    )
+
+
 FRAMEWORKS: MappingProxyType[str, Callable[[ExportJob], Start]] = MappingProxyType(
     {
         "megatron-lm": _megatron,
         "torchtitan": _torchtitan,
         "deepspeed": _deepspeed,
         "automodel": _automodel,
+        "accelerate": _accelerate,
     }
 )
 """By the framework of the software profile."""

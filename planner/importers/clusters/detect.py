@@ -24,6 +24,7 @@ from planner.importers.clusters.formats import (
     wide_area,
     xml,
 )
+from planner.importers.clusters.others import refuse_other_json, refuse_other_text
 from planner.importers.source import Source
 from planner.specs.files.json_file import parse_json
 from planner.specs.files.spelling import did_you_mean
@@ -113,6 +114,7 @@ def _format_of(source: Source) -> str:
             if start == "{" or not nccl_tests.looks_like_text(text):
                 raise
     if xml.looks_like_xml(text):
+        refuse_other_text(source)
         return "nccl-xml"
     looks: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("mpigraph", lambda: mpigraph.looks_like_log(text)),
@@ -133,6 +135,7 @@ def _format_of(source: Source) -> str:
             return name
     if "node_groups" in text:
         raise source.error("is a cluster file already; --into adds other files to it")
+    refuse_other_text(source)
     raise source.error(f"is none of: {', '.join(FORMATS)}", hint="--format says how to read it")
 
 
@@ -145,6 +148,7 @@ def _json_format(source: Source) -> str:
         return "mpigraph"
     if isinstance(tree, dict) and "results" in tree:
         return "nccl-tests"
+    refuse_other_json(source.path, tree)
     raise file.error(
         "is JSON, but of none of: nccl-tests (results), mpiGraph (gpus, bandwidth), topograph "
         "(instances)"

@@ -101,7 +101,7 @@ def measured_network(
         return None
     fastest = fastest_card_bytes_per_s()
     rate = min(rate, fastest)
-    share = f", {rate / fastest:.0%} of the fastest card's {format_bytes_per_second(fastest)}"
+    share = f", {rate / fastest:.1%} of the fastest card's {format_bytes_per_second(fastest)}"
     notes.assumed.append(f"{_fitted('network', widest)}{share}")
     return to_four_digits(rate)
 

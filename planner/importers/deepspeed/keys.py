@@ -44,6 +44,7 @@ NOT_MODELLED = {
     "hybrid_engine": "generation is not planned for",
     "compile": "kernels are planned for as the software profile has them",
     "torch_autocast": "the number format is that of fp16 or bf16",
+    "elasticity.enabled": "batch sizes are planned for as stated, and it sets them itself",
     "zero_allow_untested_optimizer": "the optimizer is planned for as stated",
     "prescale_gradients": "gradients travel as in the software profile",
 }
@@ -118,6 +119,7 @@ WITHOUT_EFFECT = frozenset(
         "checkpoint",
         "data_sampling",
         "seed",
+        "zero_force_ds_cpu_optimizer",
         "elasticity",
         "autotuning",
         "disable_allgather",

@@ -12,8 +12,8 @@ from planner.importers.deepspeed.keys import (
     ZERO_READ,
     ZERO_WITHOUT_EFFECT,
 )
-from planner.importers.deepspeed.values import AUTO
 from planner.importers.notes import MOST_LISTED, listed
+from planner.importers.values import AUTO
 from planner.specs.files.spelling import did_you_mean
 
 if TYPE_CHECKING:

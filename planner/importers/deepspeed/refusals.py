@@ -15,12 +15,13 @@ from planner.training.search.plans.problems import PlanProblem
 FLAGS = "flags"
 """Name of the problem that settings exclude each other, or need each other."""
 _AUTO = "auto"
+_NONE_OF = "none of "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """The key `at` is at fault, for the reason that it `says`, where everything of `when` holds: a
-    key is "on", "off", "above N" or "below N", or has one of the values listed."""
+    key is "on", "off", "above N" or "below N", has one of the values listed, or "none of" some."""
 
     at: str
     when: Mapping[str, str | Sequence[Any]]
@@ -59,10 +60,16 @@ def _value(tree: Any, key: str, default: object) -> Any:
 
 def _holds(wanted: str | Sequence[Any], value: object) -> bool:
     if not isinstance(wanted, str):
-        return (value.lower() if isinstance(value, str) else value) in wanted
+        return _plain(value) in wanted
+    if wanted.startswith(_NONE_OF):
+        return _plain(value) not in wanted.removeprefix(_NONE_OF).split()
     if wanted in ("on", "off"):
         return bool(value) == (wanted == "on")
     word, _, limit = wanted.partition(" ")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return value > float(limit) if word == "above" else value < float(limit)
+
+
+def _plain(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value

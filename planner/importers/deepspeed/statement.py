@@ -12,10 +12,10 @@ from planner.importers.deepspeed.batch import Completion
 from planner.importers.deepspeed.left_out import left_out
 from planner.importers.deepspeed.refusals import setting_problems
 from planner.importers.deepspeed.software import switched
-from planner.importers.deepspeed.values import Values
 from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Statement
+from planner.importers.values import Values
 from planner.specs.files.json_file import parse_json
 from planner.specs.software_parts import MOST_STRIDE
 

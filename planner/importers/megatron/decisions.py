@@ -31,6 +31,7 @@ _BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "un
 _IMPLEMENTATIONS = ("transformer_engine", "local", "inference_optimized")
 
 
+_CAPACITY = "--moe-expert-capacity-factor"
 _TRAINING_CAPACITY = "--moe-train-capacity-factor"
 EXPERT_OVERLAP = "--overlap-moe-expert-parallel-comm"
 SHARED_EXPERT_OVERLAP = "--moe-shared-expert-overlap"
@@ -181,7 +182,7 @@ def attention(flags: Flags) -> str | None:
 def capacity(flags: Flags) -> dict[str, float | bool | None]:
     """The capacity of experts, and whether their input is padded to it. A negative factor is none
     (transformer_config.py)."""
-    factor = _factor(flags, "--moe-expert-capacity-factor")
+    factor = _factor(flags, _CAPACITY)
     padded = flags.given("--moe-pad-expert-input-to-capacity")
     return {"capacity_factor": factor, "padded": padded and factor is not None}
 
@@ -192,6 +193,12 @@ def deepspeed_capacity(flags: Flags) -> dict[str, float | bool | None]:
     if flags.given("--disable-moe-token-dropping"):
         return {"capacity_factor": None, "padded": False}
     return {"capacity_factor": _factor(flags, _TRAINING_CAPACITY) or 1.0, "padded": True}
+
+
+def refuse_capacities(flags: Flags) -> None:
+    """Raises: InputError for a capacity that is no factor, also where no expert has it."""
+    for name in (_CAPACITY, _TRAINING_CAPACITY):
+        _factor(flags, name)
 
 
 def _factor(flags: Flags, name: str) -> float | None:

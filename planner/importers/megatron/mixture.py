@@ -11,6 +11,7 @@ from typing import Any
 from planner.importers.megatron.flags import Flags
 from planner.importers.patterns import first_and_frequency, read_pattern
 
+_SHARED = "--n-shared-experts"
 _FREQUENCY = "--moe-layer-freq"
 _DENSE = "--first-k-dense-replace"
 _OF_DEEPSPEED = (
@@ -31,6 +32,8 @@ def moe_of(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     """The router has a bias where linear layers do (`moe/router.py`, `add_bias_linear`)."""
     experts = expert_count(flags)
     deepspeed = is_deepspeed(flags)
+    if experts is None:
+        _refuse_shared_alone(flags)
     if experts is None or (experts == 1 and deepspeed):
         return None
     chosen, usual = ("--topk", 1) if deepspeed else ("--moe-router-topk", 2)
@@ -61,12 +64,20 @@ def moe_of(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
 def _shared_width(flags: Flags, width: int | None) -> int | None:
     """As stated, or in MindSpeed-LLM and Pai-Megatron-Patch that of so many experts."""
     shared = flags.integer("--moe-shared-expert-intermediate-size", least=0)
-    number = flags.integer("--n-shared-experts", least=0)
+    number = flags.integer(_SHARED, least=0)
     if shared is not None or not number:
         return shared
     if width is None:
-        raise flags.error("the width of an expert is not stated", "--n-shared-experts")
+        raise flags.error("the width of an expert is not stated", _SHARED)
     return number * width
+
+
+def _refuse_shared_alone(flags: Flags) -> None:
+    """Raises: InputError for a number of shared experts where there are no others: MindSpeed-LLM
+    multiplies it with the width of an expert, which Megatron-LM has in mixtures only
+    (`features_manager/moe/shared_expert.py`)."""
+    if flags.integer(_SHARED, least=0):
+        raise flags.error("shared experts without --num-experts, the number of the others", _SHARED)
 
 
 def _routing(flags: Flags, experts: int, top_k: int) -> Mapping:

@@ -13,6 +13,7 @@ from planner.importers.megatron.decisions import (
     context_heads,
     deepspeed_capacity,
     dispatcher,
+    refuse_capacities,
 )
 from planner.importers.switched import with_choice, with_groups
 from planner.specs.software_parts import OffloadModule, RecomputeModule
@@ -34,6 +35,7 @@ _GRAPHS = ("none", "local", "transformer_engine", "full_iteration")
 def switched(launch: Launch, profile: SoftwareProfile) -> SoftwareProfile:
     """The profile with the command's switches. Switches that it cannot hold are added to the
     launch's notes."""
+    refuse_capacities(launch.flags)
     changes: dict[str, Any] = {
         "rank_order": launch.rank_order,
         "dropout": "model" if _has_switches(profile) else profile.dropout,

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
 from planner.importers.megatron.mixture import expert_count
-from planner.importers.published.names import all_published, published_vocabulary
+from planner.importers.published.names import (
+    all_published,
+    is_named_after,
+    published_vocabulary,
+)
 from planner.importers.published.sizes import vocabularies_like
 from planner.specs.files.yaml_file import load_document
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from planner.importers.notes import Notes
 
 _STATED = ("--pad-vocab-size-to", "--padded-vocab-size", "--vocab-size")
+_MOST_NAMED = 3
+"""Published models that an error names."""
 _PATCH_TYPE = "--patch-tokenizer-type"
 
 Found = tuple[int, str]
@@ -100,24 +106,33 @@ def _of_patch(flags: Flags) -> Found | None:
 
 def _of_sizes(flags: Flags) -> Found | None:
     """That of the published models with the same sizes, where their tokenizer comes from a file and
-    they agree. Models without shared key-value heads or experts have sizes that many others have
-    too, so they do not count."""
+    they agree: all of them, or those after which the script is named. Models without shared
+    key-value heads or experts have sizes that many others have too, so they count by name only."""
     tokenizer = flags.text("--tokenizer-type") or flags.text(_PATCH_TYPE) or ""
-    experts = expert_count(flags)
-    groups = flags.integer("--num-query-groups")
-    if not tokenizer or "Bert" in tokenizer or (groups is None and experts is None):
+    if not tokenizer or "Bert" in tokenizer:
         return None
-    alike = vocabularies_like(
+    alike = _alike(flags)
+    shared = flags.integer("--num-query-groups") is not None or expert_count(flags) is not None
+    same = "which has the same layers and widths"
+    if shared and len(set(alike.values())) == 1:
+        return next(iter(alike.values())), f"that of {next(iter(alike))}, {same}"
+    script = Path(flags.place("--num-layers").path).name
+    named = {name: size for name, size in alike.items() if is_named_after(script, name)}
+    if len(set(named.values())) != 1:
+        return None
+    reason = f"that of {next(iter(named))}, {same} and after which {script} is named"
+    return next(iter(named.values())), reason
+
+
+def _alike(flags: Flags) -> dict[str, int]:
+    """The vocabularies of the published models with the command's layers and widths, by name."""
+    return vocabularies_like(
         layers=flags.integer("--num-layers"),
         hidden=flags.integer("--hidden-size"),
         heads=flags.integer("--num-attention-heads"),
         ffn=flags.integer("--moe-ffn-hidden-size") or flags.integer("--ffn-hidden-size"),
-        experts=experts,
+        experts=expert_count(flags),
     )
-    sizes = set(alike.values())
-    if len(sizes) != 1:
-        return None
-    return sizes.pop(), f"that of {next(iter(alike))}, which has the same layers and widths"
 
 
 def _missing(flags: Flags) -> InputError:
@@ -132,5 +147,14 @@ def _missing(flags: Flags) -> InputError:
         path=place.path,
         line=place.line,
         column=place.column,
-        hint="give it with --vocab-size N",
+        hint=f"give it with --vocab-size N{_candidates(flags)}",
     )
+
+
+def _candidates(flags: Flags) -> str:
+    """What N is in published models of the same sizes: one model for each number, few of them."""
+    by_size = {size: name for name, size in reversed(_alike(flags).items())}
+    if not 1 <= len(by_size) <= _MOST_NAMED:
+        return ""
+    said = " or ".join(f"{size} of {name}" for size, name in sorted(by_size.items()))
+    return f", such as {said} (the same layers and widths)"

@@ -20,6 +20,9 @@ _FILE = Path(__file__).with_name("models.json")
 _VERSION = re.compile(r"[-_]v0\.\d+$")
 _SEPARATORS = re.compile(r"[-_. /]+")
 _FAMILY = re.compile(r"(llama|qwen|deepseek|mi[sx]tral|gemma|glm)[-_ ]?v?(\d+(?:\.\d+)?)?")
+_OF_VERSIONS = re.compile(r"v(?=\d)")
+_SHORTEST_FAMILY = 4
+"""Letters of a family's name that are enough to find it inside another name."""
 _OF_A_RECIPE = """
 b200 b300 base bf16 chat config e2e energon finetune fp16 fp8 full gb200 gb300 h100 h200 hf instruct
 it lora meta mock model mxfp8 nvfp4 packed peft perf performance pretrain pt recipe sft
@@ -109,6 +112,14 @@ def published_vocabulary(tokenizer: str, hidden_size: int | None) -> tuple[int, 
     if name is None:
         return None
     return _models()[name]["config"]["vocab_size"], name
+
+
+def is_named_after(text: str, name: str) -> bool:
+    """Whether a text, such as the name of a script, holds the family and generation of a published
+    model: `pretrain_llama2_13b.sh` that of `meta-llama/Llama-2-13b-hf`."""
+    family = _family(name) or _SEPARATORS.split(name.lower().rpartition("/")[2])[0]
+    written = _OF_VERSIONS.sub("", _SEPARATORS.sub("", text.lower()))
+    return len(family) >= _SHORTEST_FAMILY and family.replace(".", "") in written
 
 
 def _family(name: str) -> str:

@@ -57,7 +57,7 @@ def _appended(
 def _onto(current: list[Piece] | None, piece: Piece) -> list[Piece]:
     """Adds a piece to the open field, or to a new one; an unknown part that says what the one
     before it says adds nothing."""
-    if current is None:
+    if not current:
         return [piece]
     if piece.text or replace(piece, origin=current[-1].origin) != current[-1]:
         current.append(piece)

@@ -30,13 +30,23 @@ def in_segments(cluster: ClusterSpec, *, devices: int, hosts: Sequence[str] = ()
     if segment == domain:
         return cluster
     cut = _without_rest(cluster, domain, segment, nodes)
+    if cut is None:
+        said = f"cluster: its domains of {domain} nodes hold too few segments of {segment}"
+        return _as_listed(cluster, f"{said}; the hosts as listed, groups of ranks may straddle two")
     if hosts and not set(hosts) <= set(cut.host_names()):
         said = f"cluster: the hosts as listed, not {segment} of the {domain} nodes of each domain"
-        return replace(cluster, assumptions=(*cluster.assumptions, said))
+        return _as_listed(cluster, said)
     said = f"cluster: {segment} of the {domain} nodes of a scale-up domain are used (a segment)"
     segments = replace(scale_up, nodes=segment, segment=segment)
     groups = (replace(cut.node_groups[0], scale_up=segments),)
     return replace(cut, node_groups=groups, assumptions=(*cut.assumptions, said))
+
+
+def _as_listed(cluster: ClusterSpec, said: str) -> ClusterSpec:
+    group = cluster.node_groups[0]
+    if group.scale_up is not None:
+        group = replace(group, scale_up=replace(group.scale_up, segment=None))
+    return replace(cluster, node_groups=(group,), assumptions=(*cluster.assumptions, said))
 
 
 def _segment(scale_up: ScaleUp, nodes: int) -> int:
@@ -49,18 +59,26 @@ def _segment(scale_up: ScaleUp, nodes: int) -> int:
     return next(size for size in range(domain, 0, -1) if nodes % size == 0)
 
 
-def _without_rest(cluster: ClusterSpec, domain: int, segment: int, nodes: int) -> ClusterSpec:
-    """The cluster without the nodes of each domain that a segment leaves over; as it is where the
-    job needs them, or a tier does not hold whole domains."""
+def _without_rest(
+    cluster: ClusterSpec, domain: int, segment: int, nodes: int
+) -> ClusterSpec | None:
+    """The cluster without the nodes of each domain that segments leave over: as few segments of
+    each as the job needs. None where whole domains hold too few of them. The cluster as it is
+    where a tier does not hold whole domains, and where the file has no whole domains and too few
+    nodes: it then lists the nodes that the job gets."""
     count = cluster.num_nodes
     if count is None:
         return cluster
-    kept = [node for node in range(count) if node % domain < segment]
-    ragged = any(tier.nodes is not None and tier.nodes % domain for tier in cluster.tiers)
-    if len(kept) < nodes or ragged:
+    if any(tier.nodes is not None and tier.nodes % domain for tier in cluster.tiers):
         return cluster
+    for used in range(segment, domain + 1, segment):
+        kept = [node for node in range(count) if node % domain < used]
+        if len(kept) >= nodes:
+            break
+    else:
+        return None if count % domain == 0 else cluster
     tiers = tuple(
-        tier if tier.nodes is None else replace(tier, nodes=tier.nodes // domain * segment)
+        tier if tier.nodes is None else replace(tier, nodes=tier.nodes // domain * used)
         for tier in cluster.tiers
     )
     return replace(only(cluster, kept), tiers=tiers)

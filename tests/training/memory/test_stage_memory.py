@@ -53,7 +53,7 @@ def scenario(
 
 
 def untied() -> ModelSpec:
-    """torchtitan has no pipeline for models with tied embeddings."""
+    """torchtitan has no pipeline with tied embeddings."""
     return replace(scenario().model, tie_embeddings=False)
 
 

@@ -31,6 +31,11 @@ SLOWEST = 4.0
 LISTED = 40
 """Points of the front that the table lists."""
 
+MODULES = (
+    "Dots have no modules chosen: plans that recompute or offload single modules are rings alone, "
+    "and may be faster than every dot."
+)
+
 Point = tuple[float, int]
 """Seconds of a step and bytes of its peak."""
 
@@ -67,6 +72,7 @@ def cloud(content: PageContent) -> Html | None:
         "cloud",
         "Time against memory",
         note(_said(drawn, len(points) - drawn, loose, tight_bounds)),
+        note(MODULES) if any(one.plan.chooses_modules for one in content.answer.plans) else None,
         note(_elsewhere(len(every) - len(points))) if len(points) < len(every) else None,
         element(
             "div",
@@ -144,7 +150,7 @@ def _said(drawn: int, slower: int, loose: float, tight_bounds: bool) -> str:
         return (
             f"{dots} Dots are lower bounds of the step (where nodes are alike, with the usual "
             f"stage layout), for the fastest plans at most {percent(loose)} below it. The line is "
-            "the front: left of it there is nothing, and less time takes more memory."
+            "the front: no dot or ring lies left of it, and less time takes more memory."
         )
     return (
         f"{dots} A combination cannot be faster than its dot and may be much slower: the dots of "

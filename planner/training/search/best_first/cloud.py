@@ -32,7 +32,8 @@ def cloud_of(
 ) -> Cloud:
     """The combinations of all groups in the order of enumeration, with tight bounds in seconds and
     peaks in bytes, of the stage with the least room. Both are of the usual stage layout; where
-    nodes differ, and the layout is chosen with the devices, bounds are of every layout.
+    nodes differ, and the layout is chosen with the devices, bounds are of every layout. No modules
+    are chosen: what that may gain is no part of a bound.
     `table` is of the ideal scenario. Raises: OutOfTime."""
     bounds: list[float] = []
     peaks: list[int] = []

@@ -144,7 +144,7 @@ def best_order(
     while low < high and (found is None or found.rows_s > least_s):
         budget.check()
         below = middle if middle < high else high * SAME
-        order = _within(problem, below, shortest_s)
+        order = order_within(problem, below, shortest_s)
         if order is not None:
             # What is within a lower threshold is no shorter.
             shortest_s = SAME * float(taken(problem, problem.way_s, order).sum())
@@ -183,7 +183,7 @@ def _tables(problem: OrderProblem) -> tuple[Floats, Floats, Floats]:
     return problem.own_s, problem.late_s, problem.way_s
 
 
-def _within(problem: OrderProblem, threshold_s: float, whole_s: float) -> Orders | None:
+def order_within(problem: OrderProblem, threshold_s: float, whole_s: float = 0.0) -> Orders | None:
     """An answer with all rows within the threshold; none of these has a way shorter than
     `whole_s`."""
     while True:

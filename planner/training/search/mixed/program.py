@@ -16,7 +16,13 @@ from planner.stage_layout.stage_bounds import Rows
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
 from planner.training.search.mixed.held import HeldBytes
-from planner.training.search.mixed.orders import OrderProblem, has_order, shortest_way
+from planner.training.search.mixed.orders import (
+    LONGEST,
+    SAME,
+    OrderProblem,
+    has_order,
+    order_within,
+)
 from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.search.mixed.splits import ChunkSeconds, least_chunks
@@ -174,7 +180,8 @@ class CombinationTables:
         for recomputed in numbers[1:]:
             fits |= self._fits(recomputed)
         problem = self.program(numbers[0], fits).problem
-        return shortest_way(problem, below_s, below_s) is not None
+        within_s = min(below_s * SAME, LONGEST)
+        return order_within(problem, within_s) is not None
 
     def _replayed_at_most(self, recomputed: int) -> int:
         last = bool(recomputed) and recomputed == int(self.recomputed[-1])

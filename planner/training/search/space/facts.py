@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from planner.plan import DATA_SHARDINGS, DISPATCHERS
 from planner.specs.job import microbatches_of_replicas
 from planner.training.layer.memory import layer_memory
+from planner.training.scenario import without_fused_attention
 from planner.training.search.space.codes import ALL_RANKS
 from planner.training.search.space.dispatchers import dispatcher_needs
 from planner.workload.formats import offload_under
@@ -16,7 +17,7 @@ from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from planner.arrays import Ints
     from planner.specs.model.spec import ModelSpec
@@ -37,7 +38,7 @@ asked."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceFacts:
     """The scenario as the rules see it. Sizes are 0 where the model has no such part. `lacking`:
-    axes that the software profile does not have, or not for models with `refused_parts`. Some
+    axes that the software profile does not have, or not together with `refused_parts`. Some
     fields say what the profile can do with this model: interleave on two stages, split experts over
     expert-tensor ranks, recompute all of a layer under CUDA graphs, shard gradients alongside a
     pipeline. `first_sequence_parallel`, `first_data_sharding` and `first_dispatcher` stand for all
@@ -115,30 +116,32 @@ class SpaceFacts:
 
     @property
     def offloads_optimizer(self) -> str:
-        """With which data sharding the optimizer may be offloaded, in words."""
+        """Whether and with which data sharding the optimizer may be offloaded, in words."""
         if self.kept_by_eight_bits:
-            return "no value, as weights are kept in 8 bits between steps"
-        return " or ".join(self.offload.optimizer) or "no value"
+            return "stays on the device, as weights are kept in 8 bits between steps"
+        return _may("be offloaded", "data sharding", self.offload.optimizer)
 
     @property
     def offloads_to_nvme(self) -> str:
-        """With which data sharding the optimizer may be kept on drives, in words."""
-        return " or ".join(self.offload.nvme) or "no value"
+        """The same of an optimizer on drives."""
+        return _may("be kept on NVMe", "data sharding", self.offload.nvme)
 
     @property
     def offloads_share(self) -> str:
-        """With which data sharding a part of it may, in words."""
-        return " or ".join(self.offload.optimizer_share) or "no value"
+        """The same of a part of the optimizer."""
+        shares = self.offload.optimizer_share
+        rest = "; with another, all of it or nothing" if shares else ": all of it or nothing"
+        return _may("be offloaded", "data sharding", shares) + rest
 
     @property
     def offloads_weights(self) -> str:
-        """With which data sharding weights may be offloaded, in words."""
-        return " or ".join(self.offload.weights) or "no value"
+        """The same of weights."""
+        return _may("be offloaded", "data sharding", self.offload.weights)
 
     @property
     def offloads_activations(self) -> str:
-        """With which recomputation activations may be offloaded, in words."""
-        return " or ".join(self.offload.activations) or "no value"
+        """Whether and with which recomputation activations may be offloaded, in words."""
+        return _may("be offloaded", "recomputation", self.offload.activations)
 
     @property
     def offloads_on_one_stage(self) -> str:
@@ -153,7 +156,7 @@ class SpaceFacts:
     @property
     def in_groups(self) -> str:
         """With which data sharding replicas fall into groups, in words."""
-        return " or ".join(self.sharded_in_groups) or "no value"
+        return _may("shard in groups", "data sharding", self.sharded_in_groups)
 
     @property
     def lacking_axes(self) -> str:
@@ -167,8 +170,8 @@ class SpaceFacts:
 
     @property
     def of_such_models(self) -> str:
-        """What the rule on axes adds where only some models lack them."""
-        return f" for models with {self.refused_parts}" if self.refused_parts else ""
+        """What the rule on axes adds where only some models or devices lack them."""
+        return f" with {self.refused_parts}" if self.refused_parts else ""
 
     @property
     def multiples_too(self) -> str:
@@ -246,9 +249,9 @@ class SpaceFacts:
             lacking=tuple(
                 axis
                 for axis in MODEL_AXES
-                if axis not in software.axes or axis in _refused_axes(software, model)
+                if axis not in software.axes or axis in _refused_axes(scenario)
             ),
-            refused_parts=", ".join(_refused_parts(software, model)),
+            refused_parts=", ".join(_refused_parts(scenario)),
             beyond_query_groups=software.tensor_beyond_query_groups,
             rank_order=software.rank_order,
             uneven_layout=software.pipeline_layout,
@@ -302,8 +305,10 @@ def _exchanging_heads(software: SoftwareProfile, model: ModelSpec) -> int:
     return ALL_RANKS if software.context_heads == "all" else software.context_heads
 
 
-def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tuple[str, ...]]:
-    """Parts of the model, and the axes that the framework does not combine with them."""
+def _refused_parts(scenario: Scenario) -> dict[str, tuple[str, ...]]:
+    """Parts of the model and kernels, and the axes that the framework does not combine with
+    them."""
+    software, model = scenario.job.software, scenario.model
     refused: dict[str, tuple[str, ...]] = {}
     if model.tie_embeddings and not software.pipeline_with_tied_embeddings:
         refused["tied embeddings"] = ("pipeline",)
@@ -311,11 +316,15 @@ def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tup
         refused["layers that predict further tokens"] = ("pipeline", "context")
     if model.moe is not None and not software.tensor_with_experts:
         refused["experts"] = ("tensor",)
+    if software.attention == "unfused" and not software.context_with_unfused_attention:
+        devices = without_fused_attention(scenario.cluster)
+        why = f" ({devices} has no fused kernels)" if devices else ""
+        refused[f"unfused attention{why}"] = ("context",)
     return refused
 
 
-def _refused_axes(software: SoftwareProfile, model: ModelSpec) -> set[str]:
-    return {axis for axes in _refused_parts(software, model).values() for axis in axes}
+def _refused_axes(scenario: Scenario) -> set[str]:
+    return {axis for axes in _refused_parts(scenario).values() for axis in axes}
 
 
 def selective_frees(scenario: Scenario) -> bool:
@@ -323,3 +332,7 @@ def selective_frees(scenario: Scenario) -> bool:
     workload = scenario.workload(Shard())
     memories = [layer_memory(workload, layer_operators(workload, k)) for k in scenario.kinds]
     return any(memory.selective_bytes < memory.saved_bytes for memory in memories)
+
+
+def _may(what: str, axis: str, choices: Sequence[str]) -> str:
+    return f"may {what} with {axis} {' or '.join(choices)}" if choices else f"cannot {what}"

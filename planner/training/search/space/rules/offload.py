@@ -48,40 +48,36 @@ def offloaded_activations(f: SpaceFacts, c: Columns) -> Holds:
 OFFLOADING = (
     SpaceRule(
         name="optimizer-offload",
-        sentence="under software profile {f.software} the optimizer may be offloaded with data "
-        "sharding {f.offloads_optimizer}",
+        sentence="under software profile {f.software} the optimizer {f.offloads_optimizer}",
         axes=("data_sharding", "optimizer_offload"),
         adjusts="optimizer_offload",
         holds=where_chosen("optimizer_offload", offloaded_optimizer),
     ),
     SpaceRule(
         name="optimizer-offload-share",
-        sentence="under software profile {f.software} a part of the optimizer may be offloaded "
-        "with data sharding {f.offloads_share}, otherwise all of it or nothing",
+        sentence="under software profile {f.software} a part of the optimizer {f.offloads_share}",
         axes=("data_sharding", "optimizer_offload"),
         adjusts="optimizer_offload",
         holds=where_chosen("optimizer_offload", offloaded_share),
     ),
     SpaceRule(
         name="offload-to-nvme",
-        sentence="under software profile {f.software} an offloaded optimizer may be kept on NVMe "
-        "with data sharding {f.offloads_to_nvme}",
+        sentence="under software profile {f.software} an offloaded optimizer {f.offloads_to_nvme}",
         axes=("data_sharding", "optimizer_offload"),
         adjusts="data_sharding",
         holds=where_chosen("optimizer_offload", offloaded_to_nvme),
     ),
     SpaceRule(
         name="weight-offload",
-        sentence="under software profile {f.software} weights may be offloaded with data sharding "
-        "{f.offloads_weights}",
+        sentence="under software profile {f.software} weights {f.offloads_weights}",
         axes=("data_sharding", "weight_offload"),
         adjusts="weight_offload",
         holds=where_chosen("weight_offload", offloaded_weights),
     ),
     SpaceRule(
         name="activation-offload",
-        sentence="under software profile {f.software} activations may be offloaded with "
-        "recomputation {f.offloads_activations}{f.offloads_on_one_stage}",
+        sentence="under software profile {f.software} activations "
+        "{f.offloads_activations}{f.offloads_on_one_stage}",
         axes=("pipeline", "recompute", "activation_offload"),
         adjusts="activation_offload",
         holds=where_chosen("activation_offload", offloaded_activations),

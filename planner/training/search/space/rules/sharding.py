@@ -104,8 +104,7 @@ SHARDING = (
     ),
     SpaceRule(
         name="sharded-in-groups",
-        sentence="under software profile {f.software} replicas shard in groups with data sharding "
-        "{f.in_groups}",
+        sentence="under software profile {f.software} replicas {f.in_groups}",
         axes=("data_sharding", "shard_over"),
         adjusts="shard_over",
         holds=where_chosen("shard_over", sharded_in_groups),

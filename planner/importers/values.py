@@ -1,26 +1,37 @@
-"""Values of a DeepSpeed configuration by their keys, each checked to be of its kind."""
+"""Values of a configuration by their keys, each checked to be of its kind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from planner.specs.files.document import show_location
 from planner.specs.units import describe
 
 if TYPE_CHECKING:
     from planner.errors import InputError
-    from planner.specs.files.json_file import JsonFile
+    from planner.specs.files.document import Location
 
 MOST = 10**9
 AUTO = "auto"
+
+
+class Configuration(Protocol):
+    """A file of JSON or YAML."""
+
+    @property
+    def tree(self) -> Any:
+        """Its content."""
+
+    def error(self, message: str, location: Location = ()) -> InputError:
+        """An error at a part of it."""
 
 
 class Values:
     """Looks values up. `automatic` are the places asked for that are left to the program that reads
     the file."""
 
-    def __init__(self, file: JsonFile) -> None:
+    def __init__(self, file: Configuration) -> None:
         self.file = file
         self.automatic: list[str] = []
 
