@@ -60,6 +60,7 @@ ALLOWED = {
     },
     "serving/load/steady.py": {"_ROUNDS": "effort"},
     "serving/deployment.py": {"FULL": "a tolerance", "_HALVINGS": "effort"},
+    "serving/placement.py": {"_ROUNDING": "a tolerance"},
     "serving/limits.py": {"KEPT": "a tolerance"},
     "serving/search/equal.py": {"_CLOSEST": "how many are shown", "NOTHING": "a bound without any"},
     "serving/search/levels.py": {

@@ -16,6 +16,7 @@ from planner.serving.estimate import ServingEstimate, estimate, holds_a_request,
 from planner.serving.limits import missed_limits
 from planner.serving.load.stated import closed_load, stream_of
 from planner.serving.open_estimate import estimate_open, intensity_of
+from planner.serving.placement import routing_of
 from planner.serving.room import changes_with_room
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES, ServingDegrees, ServingScenario
 from planner.specs.engine import load_engine
@@ -188,6 +189,7 @@ def estimate_serving(
         degrees=degrees,
         stated_link_bytes_per_s=fast_domain(group).bytes_per_s,
         drafting=stated_drafting(file, served),
+        routing=routing_of(file.counts, served, profile),
     )
     closed, (_, memory) = closed_load(file, profile), prices(scenario)
     told = assumptions_of(spec, scenario, file, closed, weights=weights, kv_format=kv_format)

@@ -122,4 +122,21 @@ def exported(read: ReadServingPlan, job: ServingJob) -> ServingExport:
         block_tokens=job.engine.memory.block_tokens,
         chunked=job.engine.scheduler.chunked,
         drafts=read.inputs.load.drafts,
+        experts=_located(read, job),
     )
+
+
+def _located(read: ReadServingPlan, job: ServingJob) -> dict[int, tuple[tuple[int, ...], ...]]:
+    """Placements of all layers: engines count those that are no mixtures too. Raises: InputError
+    for placements of another model."""
+    routing = job.allowed.routing
+    found: dict[int, tuple[tuple[int, ...], ...]] = {}
+    if routing is None:
+        return found
+    for degree in read.placements:
+        layers = iter(routing.on(degree).order)
+        own = tuple(range(len(read.placements[degree][0])))
+        found[degree] = tuple(
+            next(layers) if kind == "moe" else own for kind in job.model.layer_kinds
+        )
+    return found

@@ -17,6 +17,7 @@ from planner.serving.domain import fast_domain, stage_link
 from planner.serving.estimate import holds_a_request, prices
 from planner.serving.handover import refusal
 from planner.serving.load.stated import closed_load, stream_of
+from planner.serving.placement import routing_of
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.serving.search.goal import goal_of
 from planner.serving.search.job import ServingJob
@@ -48,7 +49,9 @@ class PricedServingPlan:
     def document(self) -> dict[str, Any]:
         """The document of serving plans, with this one alone."""
         mixture = self.job.model.moe is not None
-        return to_serving_document(self.read.inputs, (self.offer,), mixture=mixture)
+        return to_serving_document(
+            self.read.inputs, (self.offer,), mixture=mixture, routing=self.job.allowed.routing
+        )
 
 
 def estimate_serving_plan(
@@ -110,7 +113,12 @@ def served_job(
         load=closed_load(inputs.load, profile),
         clients=None,
         goal=goal_of("throughput", inputs.load.slo, spec),
-        allowed=Allowed(weights=(), kv_formats=(), drafting=stated_drafting(inputs.load, served)),
+        allowed=Allowed(
+            weights=(),
+            kv_formats=(),
+            drafting=stated_drafting(inputs.load, served),
+            routing=routing_of(inputs.load.counts, served, profile, read.placements),
+        ),
         stream=stream_of(inputs.load, profile) if inputs.load.is_open else None,
     )
 
@@ -175,6 +183,7 @@ def scenario_of(job: ServingJob, read: ReadServingPlan, pool: ServingPool) -> Se
         stated_link_bytes_per_s=domain.bytes_per_s,
         stage_link=stage_link(group, degrees.stage_devices),
         drafting=job.allowed.drafting,
+        routing=job.allowed.routing,
     )
 
 

@@ -12,8 +12,9 @@ from planner.budget import Budget, OutOfTime
 from planner.errors import InputError, TimeRanOut
 from planner.plan_document.serving.inputs import record_serving_inputs
 from planner.plan_document.serving.write import to_serving_document
-from planner.serving.assumptions import assumptions_of_search
+from planner.serving.assumptions import assumptions_of_search, told_of_experts
 from planner.serving.load.stated import bounding_load, stream_of
+from planner.serving.placement import routing_of
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES
 from planner.serving.search import search as engine_search
 from planner.serving.search.goal import goal_of
@@ -66,7 +67,9 @@ class FoundServing:
             job.cluster, job.model, job.engine, self.load, self.assumptions
         )
         mixture = job.model.moe is not None
-        return to_serving_document(inputs, self.plans, mixture=mixture, search=self.search)
+        return to_serving_document(
+            inputs, self.plans, mixture=mixture, search=self.search, routing=job.allowed.routing
+        )
 
 
 def search_serving(
@@ -145,16 +148,21 @@ def search_serving(
             "--time-limit: time ran out while the inputs were read; nothing was searched"
         ) from None
     result = engine_search.search_serving(job, top=count, budget=effort, progress=progress)
-    told = assumptions_of_search(
-        job.cluster,
-        job.model,
-        job.engine,
-        file,
-        job.load,
-        weights=weights,
-        kv_format=kv_format,
-        default_weights=DEFAULT_WEIGHTS,
-    )
+    told = [
+        *assumptions_of_search(
+            job.cluster,
+            job.model,
+            job.engine,
+            file,
+            job.load,
+            weights=weights,
+            kv_format=kv_format,
+            default_weights=DEFAULT_WEIGHTS,
+        )
+    ]
+    if result.offers and job.allowed.routing is not None:
+        degrees = sorted({pool.expert for pool in result.offers[0].plan.pools})
+        told += [told_of_experts(job.allowed.routing, one, job.engine) for one in degrees]
     return FoundServing(job=job, load=file, search=result, assumptions=tuple(told))
 
 
@@ -194,6 +202,7 @@ def _job(
         kv_formats=_formats("--kv-format", formats[1], tuple(KV_BYTES)) or (profile.kv_format,),
         disaggregated=disaggregated,
         drafting=stated_drafting(file, served),
+        routing=routing_of(file.counts, served, profile),
         **{name: _whole(name, narrowed[name]) for name in (*_DEGREES, *_LIMITS)},
     )
     job = ServingJob(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planner.serving.load.lengths import ClosedLoad
+    from planner.serving.placement import ExpertRouting
     from planner.serving.scenario import ServingScenario
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.engine import EngineProfile
@@ -37,6 +38,8 @@ def assumptions_of(
         f"prompt tokens in a step, {limits.max_running:,} requests at a time"
     )
     yield from told_of(load, closed, engine)
+    if scenario.routing is not None:
+        yield told_of_experts(scenario.routing, scenario.degrees.expert, engine)
     yield "one replica alone"
     if len(cluster.node_groups) > 1:
         yield f"devices of group {group.name}, the first of the cluster"
@@ -66,6 +69,24 @@ def assumptions_of_search(
         if group.device.inferred is not None:
             yield f"cluster: {group.device.inferred}"
     yield from _rest(model, engine, closed)
+
+
+def told_of_experts(routing: ExpertRouting, groups: int, engine: EngineProfile) -> str:
+    """Where the experts of a stage lie, and what their fullest group of devices gets."""
+    placed = routing.on(groups)
+    if groups == 1:
+        return f"experts are chosen as {routing.path} counts; every device has a part of each"
+    if not routing.free:
+        return (
+            f"experts are chosen as {routing.path} counts, and lie in their order on {groups} "
+            f"groups of devices, since {engine.name} takes no other: the fullest gets "
+            f"{placed.fullest:.3f} times the mean"
+        )
+    return (
+        f"experts are chosen as {routing.path} counts, and placed on {groups} groups of devices: "
+        f"the fullest gets {placed.fullest:.3f} times the mean ({placed.in_order:.3f} in their "
+        f"order), at most {placed.gap:.2%} above the best placement"
+    )
 
 
 def _dealt(load: LoadFile) -> Iterator[str]:

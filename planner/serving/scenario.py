@@ -12,6 +12,7 @@ from planner.specs.serving import serving_defaults
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from planner.serving.placement import ExpertRouting, PlacedExperts
     from planner.specs.device import DeviceSpec
     from planner.specs.engine import EngineProfile, ExpertLaw, KernelLaw, KernelTable, ReadingLaw
     from planner.specs.model.spec import ModelSpec
@@ -92,6 +93,8 @@ class ServingScenario:
     """None: sends between stages take no time."""
     drafting: Drafting | None = None
     """Drafts of tokens; None: one token for each sequence in a step."""
+    routing: ExpertRouting | None = None
+    """How tokens choose experts; None: each as often as any other."""
 
     def __post_init__(self) -> None:
         degrees = self.degrees
@@ -148,7 +151,14 @@ class ServingScenario:
             degrees=replace(degrees, pipeline=1),
             stage_link=None,
             drafting=None,
+            routing=None,
         )
+
+    @cached_property
+    def placed(self) -> PlacedExperts | None:
+        """Experts on the devices of a stage; None where their counts are not known. Raises:
+        InputError."""
+        return None if self.routing is None else self.routing.on(self.degrees.expert)
 
     @cached_property
     def table(self) -> KernelTable:

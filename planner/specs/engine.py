@@ -210,6 +210,9 @@ class EngineProfile(Input):
     memory: MemoryRule
     handover: Handover | None = None
     """Between prefill and decode replicas; none where nothing is known to be refused."""
+    expert_location: Constant[bool] | None = None
+    """Whether it takes a file that says which device holds which experts; none where nothing is
+    stated."""
     host: HostTimes
     small_kernels: LayerCounts
     """Elementwise kernels of a recorded graph: norms, rotation, KV write, activation, selection."""
@@ -228,6 +231,12 @@ class EngineProfile(Input):
     def keeps_prefixes(self) -> bool:
         """Whether blocks of earlier prompts are found again."""
         stated = self.memory.prefix_cache
+        return stated is not None and stated.value
+
+    @property
+    def reads_placement(self) -> bool:
+        """Whether experts may lie otherwise than in their order."""
+        stated = self.expert_location
         return stated is not None and stated.value
 
     @property

@@ -20,6 +20,7 @@ from planner.specs.files.fields import Fraction, Input, Name, RequestsPerSecond,
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.ranges import LONGEST_SEQUENCE, MOST_CONCURRENT
+from planner.specs.routing import RoutingCounts, read_routing
 from planner.specs.trace import Trace, read_trace
 
 if TYPE_CHECKING:
@@ -195,8 +196,13 @@ class LoadFile(Input):
     slo: ServiceLevel | None = None
     drafts: Drafts | None = None
     """Speculative decoding; none where nothing is stated."""
+    routing: Text | None = None
+    """A JSON file with how often each expert of each layer was chosen for such requests:
+    `{"logical_count": [[…], …]}`. Its path is relative to the load file's folder. Without one,
+    every expert is chosen as often as any other."""
     _trace: Trace | None = PrivateAttr(default=None)
     _trace_path: Path | None = PrivateAttr(default=None)
+    _counts: RoutingCounts | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _has_tpot(self) -> LoadFile:
@@ -225,11 +231,19 @@ class LoadFile(Input):
         return self._trace
 
     @property
+    def counts(self) -> RoutingCounts | None:
+        """The choices of experts, where the load has them."""
+        return self._counts
+
+    @property
     def recorded(self) -> dict[str, Any]:
-        """The load as a document keeps it: a trace by the path under which it was found."""
+        """The load as a document keeps it: files that it names by the paths under which they were
+        found."""
         known: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
         if self._trace_path is not None:
             known["requests"]["trace"] = str(self._trace_path)
+        if self._counts is not None:
+            known["routing"] = self._counts.path
         return known
 
     @property
@@ -240,15 +254,17 @@ class LoadFile(Input):
 
 
 def load_serving_load(path: str | Path) -> LoadFile:
-    """A load file, and the trace that it names. Raises: InputError."""
+    """A load file, and the files that it names. Raises: InputError."""
     document = load_document(Path(path))
-    return with_trace(validate(document, LoadFile), document, Path(path).parent)
+    return with_files(validate(document, LoadFile), document, Path(path).parent)
 
 
-def with_trace(load: LoadFile, document: Document, folder: Path) -> LoadFile:
-    """The load with the trace that it names, whose path is relative to a folder. Raises:
-    InputError."""
+def with_files(load: LoadFile, document: Document, folder: Path) -> LoadFile:
+    """The load with the trace and the counts that it names, whose paths are relative to a folder.
+    Raises: InputError."""
     requests = load.requests
+    if load.routing is not None:
+        load._counts = read_routing(folder / load.routing)
     if requests.trace is None:
         return load
     load._trace_path = path = folder / requests.trace

@@ -83,3 +83,34 @@ def test_drafts_that_say_too_little_are_refused(
     told = planner("estimate", *what, "--serving", str(tmp_path / "load.yaml"))
     assert told.code == 2
     assert message in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("vllm", '"method": "mtp", "num_speculative_tokens": 2'),
+        ("sglang", "--speculative-algorithm=NEXTN"),
+        ("trtllm", '"num_nextn_predict_layers": 2'),
+    ],
+)
+def test_the_models_own_layer_drafts(
+    planner: Callable[..., Any], tmp_path: Path, engine: str, said: str
+) -> None:
+    """One layer drafts for 61, so that most of what is kept is gained; its weights take room."""
+    what: tuple[str, ...] = ("--cluster", "gb200-nvl72-18", "--model", "deepseek-v3")
+    what += ("--nodes", "1", "--top", "1")
+    what += ("--weights", "nvfp4", "--kv-format", "bf16", "--engine", engine)
+    what += ("--tensor", "4", "--attention-data", "1", "--expert", "4", "--pipeline", "1")
+    what += ("--max-step-tokens", "8192", "--disaggregated", "off")
+    seconds, tokens = [], []
+    for name, drafts in (("none", ""), ("mtp", "drafts: {method: mtp, tokens: 2, accepted: 80%}")):
+        load, out = tmp_path / f"{name}.yaml", str(tmp_path / f"{name}.json")
+        load.write_text(f"requests: {{input: 256, output: 32}}\nconcurrency: 4\n{drafts}\n")
+        found = planner("search", *what, "--serving", str(load), "--json", "-o", out)
+        [first] = json.loads(found.stdout)["plans"]
+        seconds.append(first["estimate"]["tpot"]["mean_s"])
+        tokens.append(first["pools"][0]["kv_tokens"])
+    gained = seconds[0] / seconds[1]
+    assert 0.6 * 2.44 < gained < 2.44
+    assert 0.8 * tokens[0] < tokens[1] < tokens[0]
+    assert said in planner("export", out, "--format", engine).stdout.replace("\\", "")

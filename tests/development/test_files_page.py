@@ -30,6 +30,8 @@ def written(tmp_path: Path) -> Path:
     line = '{"timestamp": %d, "input_length": 600, "output_length": 20, "hash_ids": [1, 2]}'
     trace = "\n".join(line % at for at in (0, 500))
     (tmp_path / "requests.jsonl").write_text(trace, encoding="utf-8")
+    counts = '{"logical_count": [[3, 1], [2, 2]]}'
+    (tmp_path / "routing.json").write_text(counts, encoding="utf-8")
     return tmp_path
 
 

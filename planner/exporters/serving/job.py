@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from planner.exporters.errors import Inexpressible
@@ -25,7 +25,8 @@ class ServingExport:
     it has experts; `longest`: tokens of the longest prompt with its answer; `node_devices`: devices
     of one node, by node group; `block_tokens`: of one block of the KV cache;
     `chunked`: a prompt may be split over steps; `drafts`: as the load states them, by a checkpoint
-    in `DRAFT_MODEL` where another model writes them."""
+    in `DRAFT_MODEL` where another model writes them; `experts`: of every layer, as devices hold
+    them, by expert degree, where they do not lie in their order."""
 
     title: str
     plan: ServingPlan
@@ -36,6 +37,7 @@ class ServingExport:
     block_tokens: int
     chunked: bool
     drafts: Drafts | None = None
+    experts: Mapping[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
     @property
     def pools(self) -> dict[str, ServingPool]:

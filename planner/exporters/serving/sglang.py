@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+from planner.exporters.errors import Inexpressible
 from planner.exporters.serving.job import whole_nodes
 
 if TYPE_CHECKING:
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     from planner.plan.serving import ServingPool
 
 TARGET = "sglang"
+_LONGEST_ARGUMENT = 2**17
+"""Bytes of one argument of a program on Linux (linux/include/uapi/linux/binfmts.h,
+MAX_ARG_STRLEN)."""
 KV = {"bf16": "auto", "fp8": "fp8_e4m3"}
 
 
@@ -33,9 +38,23 @@ def arguments(job: ServingExport, pool: ServingPool) -> list[str]:
         found += ["--enable-dp-attention", f"--dp-size={ranks}"]
     if job.mixture and pool.expert > 1:
         found.append(f"--ep-size={pool.expert}")
+    if pool.expert in job.experts:
+        found.append(_location(job.experts[pool.expert]))
     if pool.role != "aggregated":
         found += [f"--disaggregation-mode={pool.role}", "--disaggregation-transfer-backend=nixl"]
     return found
+
+
+def _location(layers: tuple[tuple[int, ...], ...]) -> str:
+    """Which expert is at each place of each layer (eplb/expert_location.py). Raises: Inexpressible
+    where one argument does not hold it."""
+    text = json.dumps({"physical_to_logical_map": layers}, separators=(",", ":"))
+    said = f"--init-expert-location={text}"
+    if len(said) >= _LONGEST_ARGUMENT:
+        raise Inexpressible(
+            TARGET, "expert_placement", f"an argument of {len(said):,} characters is too long"
+        )
+    return said
 
 
 def drafts(job: ServingExport, model: str) -> list[str]:

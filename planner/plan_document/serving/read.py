@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,15 @@ from planner.plan_document.serving.schema import SERVING_SCHEMA_ID
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES
 from planner.specs.files.document import document_of
 from planner.specs.files.problems import validate
-from planner.specs.serving_load import LoadFile, with_trace
+from planner.specs.serving_load import LoadFile, with_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.plan_document.nodes import Node
 
 POOL = tuple(field.name for field in fields(ServingPool))
+PLACEMENT = ("expert", "fullest", "in_order", "gap", "layers")
 RANKED = ("rank", "pools", "estimate")
 
 
@@ -32,6 +35,8 @@ class ReadServingPlan:
     rank: int
     plan: ServingPlan
     inputs: ServingInputs
+    placements: Mapping[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    """Experts of every mixture layer as devices hold them, by expert degree."""
 
     @property
     def place(self) -> str:
@@ -68,7 +73,31 @@ def read_serving_plan(reference: str) -> ReadServingPlan:
     roles = {pool.role for pool in plan.pools}
     if ("prefill" in roles) != ("decode" in roles):
         node["pools"].fail("prefill and decode pools come together")
-    return ReadServingPlan(path=str(path), rank=rank, plan=plan, inputs=inputs)
+    return ReadServingPlan(
+        path=str(path), rank=rank, plan=plan, inputs=inputs, placements=_placements(root)
+    )
+
+
+def _placements(root: Node) -> dict[int, tuple[tuple[int, ...], ...]]:
+    found: dict[int, tuple[tuple[int, ...], ...]] = {}
+    stated = root.get("expert_placement")
+    if stated is not None and root["inputs"]["load"].get("routing") is None:
+        stated.fail("it goes with the routing of the load, which names none")
+    for node in () if stated is None else stated.items():
+        node.only(PLACEMENT)
+        layers = node["layers"].items()
+        if not layers:
+            node["layers"].fail("a placement has at least one layer")
+        each = layers[0].length()
+        found[node["expert"].count(at_least=1)] = tuple(_layer(one, each) for one in layers)
+    return found
+
+
+def _layer(node: Node, experts: int) -> tuple[int, ...]:
+    order = tuple(one.count() for one in node.items())
+    if sorted(order) != list(range(experts)):
+        node.fail(f"every expert from 0 to {experts - 1:,} is needed once")
+    return order
 
 
 def _plans(root: Node) -> tuple[Node, ...]:
@@ -91,7 +120,7 @@ def _inputs(node: Node) -> ServingInputs:
     load.fields()
     name = f"{node.file.path}: inputs.load"
     document = document_of(load.value, name)
-    file = with_trace(validate(document, LoadFile), document, Path())
+    file = with_files(validate(document, LoadFile), document, Path())
     return ServingInputs(
         cluster=read_file_record(node["cluster"]),
         model=read_file_record(node["model"]),

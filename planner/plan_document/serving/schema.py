@@ -46,12 +46,14 @@ def serving_schema() -> Schema:
                     "more tokens per second of a user than another.",
                     **list_of(ref("offer")),
                 },
+                "expert_placement": list_of(ref("placement")),
             },
-            optional=("search", "front"),
+            optional=("search", "front", "expert_placement"),
         ),
         "$defs": {
             "pool": _pool(),
             "estimate": _estimate(),
+            "placement": _placement(),
             "offer": record(
                 {"pools": list_of(ref("pool"), minItems=1), "estimate": ref("estimate")}
             ),
@@ -105,6 +107,26 @@ def _pool() -> Schema:
             "hosts": list_of(HOST),
         },
         optional=("requests_per_s",),
+    )
+
+
+def _placement() -> Schema:
+    share = "Rows of the fullest group of devices over the mean, on average over layers"
+    return record(
+        {
+            "expert": {"description": "The expert degree of the pools it is for.", **POSITIVE},
+            "fullest": {"description": f"{share}.", **NUMBER},
+            "in_order": {"description": f"{share}, with experts in their order.", **NUMBER},
+            "gap": {
+                "description": "How far `fullest` may be from the least, as a share.",
+                **NUMBER,
+            },
+            "layers": {
+                "description": "By mixture layer: its experts, those of the first group of devices "
+                "first.",
+                **list_of(list_of(COUNT), minItems=1),
+            },
+        }
     )
 
 

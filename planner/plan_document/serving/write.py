@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from planner.plan_document.serving.inputs import ServingInputs
     from planner.serving.forecast import Offer
     from planner.serving.latency import Latency
+    from planner.serving.placement import ExpertRouting
     from planner.serving.search.result import ServingSearch
 
 
@@ -28,9 +29,10 @@ def to_serving_document(
     *,
     mixture: bool,
     search: ServingSearch | None = None,
+    routing: ExpertRouting | None = None,
 ) -> dict[str, Any]:
     """The document of plans, the best first; without `search` that of an estimate. `mixture`: the
-    model has experts. Times are seconds."""
+    model has experts; `routing`: of its tokens, where it was counted. Times are seconds."""
     document: dict[str, Any] = {
         "schema": SERVING_SCHEMA_ID,
         "planner_version": __version__,
@@ -50,7 +52,22 @@ def to_serving_document(
     ]
     if search is not None:
         document["front"] = [offer_fields(offer, mixture) for offer in search.front]
+    if routing is not None and routing.free:
+        every = (*offers, *(() if search is None else search.front))
+        degrees = sorted({pool.expert for offer in every for pool in offer.plan.pools})
+        document["expert_placement"] = [_placed(routing, one) for one in degrees if one > 1]
     return document
+
+
+def _placed(routing: ExpertRouting, expert: int) -> dict[str, Any]:
+    placed = routing.on(expert)
+    return {
+        "expert": expert,
+        "fullest": placed.fullest,
+        "in_order": placed.in_order,
+        "gap": placed.gap,
+        "layers": [list(layer) for layer in placed.order],
+    }
 
 
 def offer_fields(offer: Offer, mixture: bool) -> dict[str, Any]:

@@ -48,25 +48,33 @@ def activated(experts: float, share: float, tokens: Floats) -> Floats:
 
 
 def experts_s(scenario: ServingScenario, tokens: Floats) -> Floats:
-    """Seconds of the routed experts of one device. `tokens` route together (of all attention
-    ranks). Weights of the experts that are met are read once; each one's rows are padded by half a
-    tile."""
+    """Seconds of the routed experts of the slowest device. `tokens` route together (of all
+    attention ranks). Weights of the experts that are met are read once; each one's rows are padded
+    by half a tile. Where routing was counted, the mean over the layers."""
     moe, degrees = scenario.model.moe, scenario.degrees
     assert moe is not None
     width = moe.ffn_hidden_size * degrees.expert / degrees.stage_devices
     matrices = 3 if scenario.model.gated_mlp else 2
     elements = matrices * scenario.model.hidden_size * width
-    share = moe.top_k / moe.num_experts
-    met = activated(moe.num_experts, share, tokens) / degrees.expert
+    share, placed = moe.top_k / moe.num_experts, scenario.placed
+    if placed is None:
+        met = activated(moe.num_experts, share, tokens) / degrees.expert
+        rows = tokens * moe.top_k / degrees.expert
+    else:
+        met = (1 - (1 - placed.chances[..., None]) ** tokens).sum(axis=2)
+        rows = placed.chances.sum(axis=2)[..., None] * tokens
     met = np.maximum(met, np.minimum(1.0, tokens * share))
-    rows = tokens * moe.top_k / degrees.expert
     law = scenario.expert_law()
     size_bytes = met * elements * WEIGHT_BYTES[scenario.expert_format]
     size_bytes = size_bytes + rows * (2 * scenario.model.hidden_size + matrices * width) * (
         ACTIVATION_BYTES
     )
     flop = 2 * (rows + met * law.tile / 2) * elements
-    return law_s(scenario, law, size_bytes, flop, scenario.engine.expert_blend.value)
+    seconds = law_s(scenario, law, size_bytes, flop, scenario.engine.expert_blend.value)
+    if placed is None:
+        return seconds
+    slowest: Floats = seconds.max(axis=1).mean(axis=0)
+    return slowest
 
 
 def small_s(scenario: ServingScenario, kernels: int, tokens: Floats, width: float) -> Floats:

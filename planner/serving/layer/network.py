@@ -37,7 +37,8 @@ def all_reduce_s(scenario: ServingScenario, ranks: int, size_bytes: Floats) -> F
 
 def routed_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     """Seconds of bringing T tokens of each attention rank to all experts and back: by gathering all
-    tokens everywhere and reducing the results, or by sending each to its experts' ranks."""
+    tokens everywhere and reducing the results, or by sending each to its experts' ranks, of which
+    the fullest is waited for."""
     model, degrees = scenario.model, scenario.degrees
     assert model.moe is not None
     ranks = degrees.stage_devices
@@ -45,6 +46,8 @@ def routed_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     gathered_s = all_reduce_s(scenario, ranks, everyone)
     law = scenario.table.exchange
     copies = tokens * min(model.moe.top_k, ranks) * (ranks - 1) / ranks / degrees.tensor
+    if scenario.placed is not None:
+        copies = copies * scenario.placed.fullest
     sent_bytes = copies * model.hidden_size * (_DISPATCHED_BYTES + ACTIVATION_BYTES)
     exchanged_s = 2 * law.start + sent_bytes / (scenario.link_bytes_per_s * law.bandwidth)
     return np.minimum(gathered_s, exchanged_s)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.memory import ServingMemory
+    from planner.serving.placement import ExpertRouting
     from planner.serving.scenario import Drafting
     from planner.serving.step import StepCosts
     from planner.solver.pools import Room
@@ -36,7 +37,7 @@ NO_ROOM = "weights leave no room for the longest request"
 class Allowed:
     """What the user narrows replicas to; None: whatever the engine runs. `disaggregated`: prompts
     are read in pools of their own: always, never, or (None) where that is better. `drafting`: as
-    the load states it."""
+    the load states it; `routing`: of its requests, where it was counted."""
 
     weights: tuple[str, ...]
     kv_formats: tuple[str, ...]
@@ -48,6 +49,7 @@ class Allowed:
     max_step_tokens: tuple[int, ...] | None = None
     disaggregated: bool | None = None
     drafting: Drafting | None = None
+    routing: ExpertRouting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,6 +127,7 @@ def space_of(
                         stated_link_bytes_per_s=speed,
                         stage_link=stage_link(group, degrees.stage_devices),
                         drafting=allowed.drafting,
+                        routing=allowed.routing,
                     )
                     _ = scenario.table
                     _ = None if scenario.drafter is None else scenario.drafter.table
