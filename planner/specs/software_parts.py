@@ -40,6 +40,7 @@ OffloadModule = Literal[
 ]
 OffloadPlace = Literal["host", "nvme"]
 Allocator = Literal["caching", "expandable"]
+QuantizedFormat = Literal["fp8", "mxfp8", "nvfp4"]
 MOST_STRIDE = 64
 UpdateStride = Annotated[int, Field(ge=2, le=MOST_STRIDE)]
 LossCopies = Annotated[int, Field(ge=0, le=4)]
@@ -301,6 +302,9 @@ class Fp8(Input):
     """8-bit copies of the weights are kept for all microbatches of a step."""
     parameter_gather: bool = False
     """Sharded parameters are gathered in 8 bits."""
+    tensor_gathers: tuple[QuantizedFormat, ...] = ()
+    """Formats in which, under sequence parallelism, products quantise what they gather before it
+    travels."""
 
 
 class SharedVocabulary(Input):

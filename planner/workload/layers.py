@@ -167,7 +167,7 @@ def parallel_layer(
 
 _JOINED_OUTPUT = frozenset(
     {"attention_residual"}
-    | {f"attention_projection_{end}" for end in ("reduce", "scatter", "gather")}
+    | {f"attention_projection_{end}" for end in ("reduce", "scatter", "amax", "gather")}
 )
 """Operators that the attention's output does not need where the MLP's output is added to it first.
 """

@@ -24,25 +24,29 @@ def column_parallel(
     bias: bool,
     inputs: int | None = None,
     matrices: tuple[int, ...] = (),
+    quantized: bool = True,
 ) -> list[Operator]:
     """A linear layer whose outputs are split over the tensor ranks.
 
     Sequence parallelism gathers the input in the forward pass and again, during the input
     gradient, in the backward pass, and reduce-scatters the input gradient during the weight
     gradient; without it the input gradient is all-reduced there (Megatron-LM
-    `LinearWithGradAccumulationAndAsyncCommunication`). `inputs` defaults to the hidden size.
+    `LinearWithGradAccumulationAndAsyncCommunication`). `inputs` defaults to the hidden size. Not
+    `quantized`: the layer runs in 16 bits, whatever the others do.
     """
     w, z = workload, workload.element_bytes
-    width = inputs or w.model.hidden_size
+    width, eight_bit = inputs or w.model.hidden_size, quantized and w.gathers_quantized
     matmul = Matmul(
         name=name,
         module=module,
-        saved_bytes=int(w.operand_bytes * w.residual_tokens * width),
+        saved_bytes=int((w.operand_bytes if quantized else z) * w.residual_tokens * width),
         parameters=outputs * (width + bias),
         m=w.tokens,
         n=outputs,
         k=width,
+        quantized=quantized,
         matrices=matrices,
+        input_shards=w.shard.tensor if eight_bit else 1,
     )
     if w.shard.tensor == 1:
         return [matmul]
@@ -50,10 +54,12 @@ def column_parallel(
     whole = z * w.tokens * width
     if not w.shard.sequence_parallel:
         return [matmul, tensor_collective(f"{name}_reduce", "all_reduce", whole, False, runs_with)]
+    gathered = int(w.operand_bytes * w.tokens * width) if eight_bit else whole
     return [
-        tensor_collective(f"{name}_gather", "all_gather", whole, True, None),
+        *_scale(w, name, eight_bit, forward=True),
+        tensor_collective(f"{name}_gather", "all_gather", gathered, True, None),
         matmul,
-        tensor_collective(f"{name}_regather", "all_gather", whole, False, runs_with),
+        tensor_collective(f"{name}_regather", "all_gather", gathered, False, runs_with),
         tensor_collective(f"{name}_scatter", "reduce_scatter", whole, False, runs_with),
     ]
 
@@ -68,7 +74,9 @@ def row_parallel(
     saved_bytes: int | None = None,
 ) -> list[Operator]:
     """A linear layer whose inputs are split over the tensor ranks: its output is all-reduced, or
-    reduce-scattered under sequence parallelism, whose backward pass gathers the gradient first."""
+    reduce-scattered under sequence parallelism, whose backward pass gathers the gradient first: in
+    both orientations where blocks have a scale each, since one cannot be made of the other
+    (TransformerEngine `_all_gather_mxfp8`)."""
     w, z, h = workload, workload.element_bytes, workload.model.hidden_size
     kept = z * w.tokens * inputs if saved_bytes is None else saved_bytes
     matmul = Matmul(
@@ -79,17 +87,31 @@ def row_parallel(
         m=w.tokens,
         n=h,
         k=inputs,
+        gradient_shards=w.shard.tensor if w.gathers_quantized else 1,
     )
     if w.shard.tensor == 1:
         return [matmul]
-    whole = z * w.tokens * h
+    whole = gathered = z * w.tokens * h
+    if w.gathers_quantized:
+        orientations = 1 if w.precision == "fp8" else 2
+        gathered = int(orientations * w.operand_bytes * w.tokens * h)
     if not w.shard.sequence_parallel:
         return [matmul, tensor_collective(f"{name}_reduce", "all_reduce", whole, True, None)]
     return [
         matmul,
         tensor_collective(f"{name}_scatter", "reduce_scatter", whole, True, None),
-        tensor_collective(f"{name}_gather", "all_gather", whole, False, None),
+        *_scale(w, name, w.gathers_quantized, forward=False),
+        tensor_collective(f"{name}_gather", "all_gather", gathered, False, None),
     ]
+
+
+def _scale(workload: Workload, name: str, eight_bit: bool, *, forward: bool) -> list[Operator]:
+    """Ranks agree on the largest element of a tensor whose parts they quantise, one fp32 number,
+    unless the scale is that of an earlier step (TransformerEngine
+    `set_quantizer_amax_reduction_group`; torchao `tensor_to_amax` of a distributed tensor)."""
+    if not (eight_bit and workload.precision == "fp8" and workload.software.fp8.amax_pass):
+        return []
+    return [tensor_collective(f"{name}_amax", "all_reduce", 4, forward, None)]
 
 
 def replicated_linear(

@@ -32,7 +32,9 @@ class Matmul(Operator):
 
     `weight` is false for products of two activations. With `quantized` the product runs in the
     job's 8- or 4-bit format when there is one, else in 16 bit. `matrices` are the output widths of
-    the separate matrices that frameworks without fused projections multiply with.
+    the separate matrices that frameworks without fused projections multiply with. Of an input or a
+    gradient that is quantised before tensor ranks gather it, each rank quantises one of
+    `input_shards` or `gradient_shards` parts.
     """
 
     m: int
@@ -42,6 +44,8 @@ class Matmul(Operator):
     weight: bool = True
     quantized: bool = True
     matrices: tuple[int, ...] = ()
+    input_shards: int = 1
+    gradient_shards: int = 1
 
     @property
     def parts(self) -> tuple[int, ...]:

@@ -69,7 +69,9 @@ def head_operators(workload: Workload) -> list[Operator]:
     logits = n * w.vocabulary_rows
     fused = w.fuses_loss and w.shard.vocabulary == 1
     copied_bytes = 0 if fused else 8 * w.loss_copies
-    projection = column_parallel(w, "logits", "head", w.vocabulary_rows, bias=w.model.head_bias)
+    projection = column_parallel(
+        w, "logits", "head", w.vocabulary_rows, bias=w.model.head_bias, quantized=False
+    )
     # Where all stages share the vocabulary, the last one runs the norm before it sends its output.
     operators = [*(norm(w, "final_norm") if w.shard.vocabulary == 1 else ()), *projection]
     operators.append(

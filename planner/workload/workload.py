@@ -43,6 +43,13 @@ class Workload:
         return QUANTIZED_BYTES.get(self.precision, self.element_bytes)
 
     @property
+    def gathers_quantized(self) -> bool:
+        """Whether products quantise their inputs and gradients before tensor ranks gather them
+        (TransformerEngine `gather_along_first_dim` with a quantizer; torchao
+        `Float8ColwiseParallel`, `Float8RowwiseParallel`)."""
+        return self.shard.sequence_parallel and self.precision in self.software.fp8.tensor_gathers
+
+    @property
     def quantized(self) -> bool:
         """Whether matmuls run in 8 or 4 bits."""
         return self.precision in QUANTIZED_BYTES

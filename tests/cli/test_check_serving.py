@@ -123,12 +123,10 @@ def test_options_of_training_are_refused(planner: Callable[..., Any], plan: Path
     assert "--within-of-best is for training plans" in told.stderr
 
 
-@pytest.mark.parametrize("command", [("report",), ("compare", "same")])
-def test_commands_of_training_name_what_to_use(
-    planner: Callable[..., Any], plan: Path, command: tuple[str, ...]
+def test_what_explains_training_plans_names_what_to_use(
+    planner: Callable[..., Any], plan: Path
 ) -> None:
-    told = planner(command[0], *([str(plan)] * len(command)))
+    told = planner("explain", str(plan))
     assert told.code == 2
-    assert "holds serving plans" in told.stderr
-    assert "planner estimate, check and export read serving plans" in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    assert "holds serving plans; explain is for training plans" in told.stderr
+    assert "`planner check` says what holds one back" in told.stderr

@@ -255,3 +255,23 @@ def test_extended_positions_read_back(planner: Run, tmp_path: Path) -> None:
     costs = [json.loads(one.stdout)["plans"][0]["estimate"] for one in (given, read)]
     assert costs[0]["memory"] == costs[1]["memory"]
     assert costs[0]["time"] == costs[1]["time"]
+
+
+def test_squared_relu_with_biases_reads_back(planner: Run, tmp_path: Path) -> None:
+    """Megatron-LM fuses biases with GELU alone, and refuses the flag otherwise."""
+    model = tmp_path / "persimmon.yaml"
+    model.write_text(
+        "{name: small, architecture: persimmon, num_layers: 4, hidden_size: 64, vocab_size: 999,"
+        " num_attention_heads: 4, ffn_hidden_size: 256, seq_length: 512}"
+    )
+    job = ("--cluster", "dgx-a100-8", "--nodes", "1", "--software", "megatron-core")
+    plans = tmp_path / "plans.json"
+    asked = ("--model", str(model), "--micro-batch-size", "1", "--global-batch-size", "8")
+    made = planner("estimate", *job, *asked, "--json")
+    plans.write_text(made.stdout)
+    flags = tmp_path / "megatron-lm.txt"
+    assert planner("export", str(plans), "--format", "megatron-lm", "-o", str(flags)).code == 0
+    again = planner("estimate", *job, "--plan", str(flags), "--json")
+    assert again.code == 0, again.stderr
+    steps = [json.loads(one.stdout)["plans"][0]["estimate"]["step_s"] for one in (made, again)]
+    assert steps[1] == pytest.approx(steps[0], rel=1e-6)

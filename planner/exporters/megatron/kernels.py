@@ -40,7 +40,8 @@ def _fusions(job: ExportJob) -> Flags:
     flags = switches(
         no_masked_softmax_fusion=not fused.softmax,
         no_bias_swiglu_fusion=model.gated_mlp and not fused.bias_activation,
-        no_bias_gelu_fusion=not model.gated_mlp and not fused.bias_activation,
+        no_bias_gelu_fusion=not model.gated_mlp
+        and (not fused.bias_activation or (model.activation != "gelu" and model.linear_bias)),
         no_bias_dropout_fusion=not fused.bias_dropout_add,
         no_rope_fusion=model.position_embedding == "rope" and not fused.rotary,
         no_gradient_accumulation_fusion=not fused.gradient_accumulation,

@@ -119,11 +119,13 @@ def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
     flags = launch.flags
     gated = bool(launch.model.get("gated_mlp"))
     activation = "--no-bias-swiglu-fusion" if gated else "--no-bias-gelu-fusion"
+    # Its fusion is of GELU; squared ReLU has a kernel of its own (megatron/core/activations.py).
+    own_activation = flags.given("--squared-relu")
     own_kernels = flags.given("--cross-entropy-loss-fusion")
     native = own_kernels and flags.text("--cross-entropy-fusion-impl") != "te"
     fused = {
         "softmax": not flags.given("--no-masked-softmax-fusion"),
-        "bias_activation": not flags.given(activation),
+        "bias_activation": own_activation or not flags.given(activation),
         "bias_dropout_add": not flags.given("--no-bias-dropout-fusion"),
         "rotary": not flags.given("--no-rope-fusion"),
         "cross_entropy": own_kernels,

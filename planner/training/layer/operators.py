@@ -79,10 +79,11 @@ def _matmul(operator: Matmul, workload: Workload, device: Device) -> OperatorTim
         output_bytes=workload.weight_gradient_bytes if operator.weight else workload.element_bytes,
     )
     extra_s, extra_kernels = _weight_traffic(operator.parameters, workload, device)
-    cast_s, cast_kernels = _cast(operator.m * operator.k, operator.quantized, workload, device)
-    gradient_cast_s, _ = _cast(operator.m * operator.n, operator.quantized, workload, device)
+    quantized = operator.quantized
+    cast_s, cast_kernels = _cast(m * k, quantized, workload, device, operator.input_shards)
+    gradient_cast_s, _ = _cast(m * n, quantized, workload, device, operator.gradient_shards)
     if operator.weight:
-        weight_cast_s, weight_kernels = _weight_cast(k * n, operator.quantized, workload, device)
+        weight_cast_s, weight_kernels = _weight_cast(k * n, quantized, workload, device)
         cast_s, cast_kernels = cast_s + weight_cast_s, cast_kernels + weight_kernels
     return OperatorTime(
         forward_s=forward_s + cast_s,
@@ -129,16 +130,24 @@ def _weight_traffic(parameters: int, workload: Workload, device: Device) -> tupl
     return memory_bound_s(device, size_bytes, 1), 1
 
 
-def _cast(elements: int, quantized: bool, workload: Workload, device: Device) -> tuple[float, int]:
+def _cast(
+    elements: int, quantized: bool, workload: Workload, device: Device, shards: int = 1
+) -> tuple[float, int]:
     """Quantising one operand: read it, write it in both orientations, or in one where products with
     one scale for each tensor take either (TransformerEngine `is_non_tn_fp8_gemm_supported`). One
     scale for the whole tensor has to be found first, unless that of an earlier step is used; the
-    scale of a block is found on the way."""
+    scale of a block is found on the way. Of an operand that is gathered afterwards each rank
+    quantises one of `shards` parts; with one scale for each tensor the other orientation is made of
+    what was gathered."""
     if not (quantized and workload.quantized):
         return 0.0, 0
     reads = 2 if workload.precision == "fp8" and workload.software.fp8.amax_pass else 1
     written = orientations(workload, device)
+    transposed = 0
+    if shards > 1 and workload.precision == "fp8":
+        written, transposed = 1, written - 1
     size_bytes = elements * (reads * workload.element_bytes + written * workload.operand_bytes)
+    size_bytes = size_bytes / shards + 2 * transposed * elements * workload.operand_bytes
     return memory_bound_s(device, size_bytes, reads), reads
 
 

@@ -15,7 +15,7 @@ from planner.training.layer.tally import LayerTime
 from planner.training.layer.timing import layer_time
 from planner.training.scenario import build_scenario
 from planner.workload.layers import layer_operators
-from planner.workload.operators import Pointwise
+from planner.workload.operators import Collective, Matmul, Pointwise
 from planner.workload.shard import Shard
 from planner.workload.workload import Workload
 
@@ -94,6 +94,61 @@ def test_scales_of_whole_tensors_and_uncached_weights_take_time(
     cast = forward_s("fp8", weights_cached=False, parameter_gather=False)
     assert current < gathered < cast
     assert forward_s("bf16", amax_pass=True) == forward_s("bf16", amax_pass=False)
+
+
+GATHERS = {
+    "megatron-core-perf": {"bf16": (2.0, 2.0), "fp8": (1.0, 1.0), "mxfp8": (33 / 32, 33 / 16)},
+    "torchtitan": {"bf16": (2.0, 2.0), "fp8": (1.0, 1.0), "mxfp8": (2.0, 2.0)},
+}
+"""Bytes for each element of an input and of a gradient that tensor ranks gather (TransformerEngine
+`gather_along_first_dim`; torchao `float8_tensor_parallel.py`, which scales whole tensors only)."""
+
+
+@pytest.mark.parametrize("name", GATHERS)
+def test_products_quantise_what_they_gather_before_it_travels(name: str) -> None:
+    whole = 8192 * 4096
+    for precision, (of_input, of_gradient) in GATHERS[name].items():
+        job = workload(
+            Shard(tensor=4, sequence_parallel=True),
+            software=load_software(name),
+            precision=precision,
+        )
+        operators = {one.name: one for one in layer_operators(job, "dense")}
+        sent = {n: one.buffer_bytes for n, one in operators.items() if isinstance(one, Collective)}
+        inputs = {n: size for n, size in sent.items() if "up_" in n or "qkv_" in n}
+        products = ("qkv", "attention_projection", "mlp_up", "mlp_down")
+        agreed = {n.removesuffix("_amax") for n in sent if n.endswith("amax")}
+        assert agreed == (set(products) if precision == "fp8" else set())
+        for n, size in sent.items():
+            if n.endswith("amax"):
+                assert size == 4
+            elif n.endswith("scatter"):
+                assert size == 2 * whole, "sums travel in 16 bits"
+            else:
+                assert size == int(whole * (of_input if n in inputs else of_gradient)), n
+        head = {one.name: one for one in layer_operators(job, "head")}
+        logits, gather = head["logits"], head["logits_gather"]
+        assert isinstance(logits, Matmul)
+        assert isinstance(gather, Collective)
+        assert not logits.quantized, "frameworks keep the output layer in 16 bits"
+        assert gather.buffer_bytes == 2 * whole
+
+
+def test_each_rank_quantises_its_part_of_what_is_gathered(h100: tuple[Device, Topology]) -> None:
+    """Delayed scales: a quarter is read and written, the whole is transposed (Hopper's take
+    one orientation); without the switch the whole is read and written in both."""
+    profile = load_software("megatron-core-mlperf")
+    whole = profile.model_copy(
+        update={"fp8": profile.fp8.model_copy(update={"tensor_gathers": ()})}
+    )
+    shard, elements = Shard(tensor=4, sequence_parallel=True), 2 * 8192 * 4096
+
+    def forward_s(software: SoftwareProfile) -> float:
+        return time_of(workload(shard, software=software, precision="fp8"), h100).forward.compute_s
+
+    fewer_bytes = elements * ((2 + 2) - (2 / 4 + 1 / 4 + 2))
+    saved_s = forward_s(whole) - forward_s(profile)
+    assert saved_s == pytest.approx(fewer_bytes / h100[0].streaming_bytes_per_s, rel=1e-6)
 
 
 def test_a_loss_in_place_reads_sixteen_bit_logits_twice_and_writes_them_once() -> None:

@@ -11,7 +11,6 @@ import pytest
 from planner.errors import RuleError
 from planner.specs.job import build_job
 from planner.specs.load import load_software, parse_cluster, parse_model
-from planner.training.estimate import estimate
 from planner.training.scenario import Scenario, build_scenario
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.plans.build import plan_of
@@ -20,6 +19,7 @@ from planner.training.search.space.codes import NODE, code_of, value_of
 from planner.training.search.space.enumeration import dimensions
 from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import Restrictions
+from tests.training.search.pricing import Pricing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -185,7 +185,7 @@ def all_fitting_plans(
     all layers where the framework recomputes no part of them."""
     first = 1 if scenario.job.software.recompute.partial else None
     found = []
-    number = 0
+    number, price = 0, Pricing(scenario)
     for values in combinations(scenario, restrictions):
         stages = default_layout(
             scenario,
@@ -197,7 +197,7 @@ def all_fitting_plans(
         number += 1
         for layers in range(first or most, most + 1) if values["recompute"] == "full" else (0,):
             plan = plan_of(scenario, values, stages, layers)
-            cost = estimate(scenario, plan)
+            cost = price(plan)
             if cost.memory.fits:
                 found.append((plan, cost))
                 break
@@ -211,7 +211,7 @@ def every_combination() -> Callable[..., list[int]]:
 
 def bytes_lacking(scenario: Scenario) -> list[int]:
     """What the fullest stage of every combination lacks, all layers recomputed where any are."""
-    lacking = []
+    lacking, price = [], Pricing(scenario)
     for values in combinations(scenario, Restrictions()):
         stages = default_layout(
             scenario,
@@ -220,6 +220,6 @@ def bytes_lacking(scenario: Scenario) -> list[int]:
             str(values["schedule"]),
         )
         most = max(end - start for stage in stages for start, end in stage.chunks)
-        cost = estimate(scenario, plan_of(scenario, values, stages, most))
+        cost = price(plan_of(scenario, values, stages, most))
         lacking.append(-cost.memory.binding.spare_bytes)
     return lacking

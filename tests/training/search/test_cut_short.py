@@ -144,10 +144,15 @@ def assert_true(scenario: Scenario, found: SearchResult, known: SearchResult) ->
         assert found.stopped is not Stopped.PROVEN
 
 
+@cache
+def schema() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(plan_schema())
+
+
 def assert_said(samples: Samples, found: SearchResult) -> None:
     """Report and document say the same."""
     document = to_document(samples.inputs(), found.plans, search=found)
-    jsonschema.Draft202012Validator(plan_schema()).validate(document)
+    schema().validate(document)
     said = document["search"]
     parts = {one: said[f"{one}_gap"] for one in ("combination", "layout", "placement")}
     assert said["gap"] == max(parts.values())
@@ -163,6 +168,14 @@ def assert_said(samples: Samples, found: SearchResult) -> None:
     assert text.startswith("No answer yet") == (not found.plans and not found.nothing_fits)
 
 
+@cache
+def worst_case() -> tuple[SearchResult, int]:
+    """The search for the worst case to its end, and how often it looks at its clock."""
+    ticks = Ticks(1e9)
+    run = partial(search, restrictions=FEW, top=TOP)
+    return search_worst_case(scenario_named("slow link"), 0.2, run, ticks.budget), ticks.looks
+
+
 @settings(max_examples=instances(4, 8), deadline=None)
 @given(share=st.floats(0.0, 1.05), pressed=st.booleans())
 def test_a_worst_case_cut_anywhere_claims_what_is_true(
@@ -170,9 +183,8 @@ def test_a_worst_case_cut_anywhere_claims_what_is_true(
 ) -> None:
     scenario = scenario_named("slow link")
     run = partial(search, restrictions=FEW, top=TOP)
-    ticks = Ticks(1e9)
-    known = search_worst_case(scenario, 0.2, run, ticks.budget)
-    cut = Ticks(max(FIRST, round(share * ticks.looks)), pressed=pressed)
+    known, looks = worst_case()
+    cut = Ticks(max(FIRST, round(share * looks)), pressed=pressed)
     found = search_worst_case(scenario, 0.2, run, cut.budget)
     assert_said(samples, found)
     assert found.robustness is not None

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
-from planner.training.estimate import point_estimate
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
-from tests.every_instance import instances
+from tests.every_instance import EVERY_INSTANCE, instances
 from tests.training.search.conftest import KEPT
+from tests.training.search.pricing import Pricing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,12 +140,19 @@ def test_no_order_of_the_hosts_is_better_than_claimed(
     _, listed = every_plan(scenario, restrictions)
     assert found_s <= listed[0][1].step_s
     names = scenario.cluster.host_names()
-    orders = [placement_on(scenario, hosts) for hosts in permutations(names)]
+
+    def counts(hosts: tuple[str, ...]) -> bool:
+        """One of the orders that differ in hosts alone which have the same device and leaf."""
+        first, second, third, last = (hosts.index(name) for name in names)
+        return EVERY_INSTANCE or (first < second and third < last)
+
+    orders = [placement_on(scenario, hosts) for hosts in permutations(names) if counts(hosts)]
+    price = Pricing(scenario)
     least_s = min(
         cost.step_s
         for plan, _ in listed
         for order in orders
-        if (cost := point_estimate(scenario, replace(plan, placement=order))).memory.fits
+        if (cost := price(replace(plan, placement=order))).memory.fits
     )
     assert found_s * (1 - max(result.gap, result.placement_gap)) <= least_s * (1 + 1e-9)
     assert found_s <= least_s * 1.001

@@ -28,6 +28,7 @@ from planner.training.search.space.restrictions import Restrictions
 from planner.training.step.passes import chunk_passes
 from planner.workload.stages import stage_load
 from tests.every_instance import instances
+from tests.training.search.pricing import Pricing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def flags(**axes: object) -> Restrictions:
 
 
 @pytest.mark.slow
-@settings(max_examples=instances(14, 30), deadline=None)
+@settings(max_examples=instances(9, 30), deadline=None)
 @given(data=st.data())
 def test_never_worse_never_too_big_and_always_runnable(
     scenario_of: Callable[..., Scenario], data: st.DataObject
@@ -127,6 +128,10 @@ def every_plan(plan: Plan, num_layers: int) -> Iterator[Plan]:
             yield replace(plan, stages=stages, recompute=recompute)
 
 
+LAYERS = instances(8, 9)
+"""Of which every layout is tried."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("second_device", [None, "h100-sxm-80gb"])
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_close_to_the_best_of_every_layout(
         devices_per_node=4,
         second_device=second_device,
         memory_gib=memory_gib,
-        layers=9,
+        layers=LAYERS,
         batch=64,
         length=4096,
         experts=4,
@@ -159,7 +164,7 @@ def test_close_to_the_best_of_every_layout(
     choice = choose_layout(scenario, plan)
     fitting = [
         found.step_s
-        for found in (estimate(scenario, one) for one in every_plan(plan, 9))
+        for found in map(Pricing(scenario), every_plan(plan, LAYERS))
         if found.memory.fits
     ]
     assert choice.bound_s is not None

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from planner.plan import Recompute, recomputed_per_stage
-from planner.training.estimate import point_estimate
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
-from tests.every_instance import instances
+from tests.every_instance import EVERY_INSTANCE, instances
+from tests.training.search.pricing import Pricing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +28,11 @@ TWO = {"device_nodes": (("a100-sxm-80gb", 2), ("h100-sxm-80gb", 2)), "devices_pe
 THREE = {
     "device_nodes": (("a100-sxm-80gb", 1), ("h100-sxm-80gb", 2), ("b200-sxm", 1)),
     "devices_per_node": 2,
+}
+EACH = {
+    "device_nodes": (("a100-sxm-80gb", 1), ("h100-sxm-80gb", 1), ("b200-sxm", 1)),
+    "devices_per_node": 2,
+    "batch": 12,
 }
 MEMORY = {"device_nodes": (("a100-sxm-40gb", 2), ("h100-sxm-80gb", 2)), "devices_per_node": 2}
 UNEVEN = {"device_nodes": (("a100-sxm-80gb", 3), ("h100-sxm-80gb", 5)), "devices_per_node": 1}
@@ -116,13 +121,12 @@ def test_the_bound_is_below_every_plan(
     run = SearchRun(scenario=scenario, restrictions=Restrictions(**axes), top=1)
     run.bound()
     random = np.random.default_rng(0)
-    compared = 0
+    compared, price = 0, Pricing(scenario)
     for group in run.space.fitting:
         for index in random.choice(len(group), min(len(group), 2), replace=False).tolist():
             plan = plan_at(scenario, group, index, 1)
             for one in sampled(every_plan_of(scenario, plan), 12, index):
-                found = point_estimate(scenario, one)
-                assert group.bound_s[index] <= found.step_s
+                assert group.bound_s[index] <= price(one).step_s
                 compared += 1
     assert compared >= 20
 
@@ -156,7 +160,8 @@ INTERLEAVED = {"pipeline": (4,), "virtual_stages": (2,), "schedule": ("interleav
     [
         (TWO, {"tensor": (1,), "recompute": ("none",)}, 8),
         ({**MEMORY, "length": 16384}, {"tensor": (2,), "recompute": ("none",)}, 8),
-        pytest.param(THREE, {"tensor": (1,), "recompute": ("full",)}, 8, marks=pytest.mark.slow),
+        (EACH, {"pipeline": (3,), "tensor": (1,), "recompute": ("none",)}, 6),
+        *([(THREE, {"tensor": (1,), "recompute": ("full",)}, 8)] if EVERY_INSTANCE else []),
     ],
 )
 def test_the_best_interleaved_plan_is_that_of_brute_force(
@@ -211,12 +216,13 @@ def agrees(scenario: Scenario, axes: dict[str, Any], most_gap: float = 0.05) -> 
     restrictions = Restrictions(**axes, micro_batch_size=(1,), data_sharding=("optimizer",))
     run = SearchRun(scenario=scenario, restrictions=restrictions, top=1)
     run.bound()
+    price = Pricing(scenario)
     best_s = min(
         priced.step_s
         for group in run.space.fitting
         for index in range(len(group))
         for plan in every_plan_of(scenario, plan_at(scenario, group, index, 1))
-        if (priced := point_estimate(scenario, plan)).memory.fits
+        if (priced := price(plan)).memory.fits
     )
     found = search(scenario, restrictions=restrictions, top=1)
     gap = max(found.gap, found.placement_gap)
