@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _SHELL_TEST = re.compile(r"\[\[? +(?:[$!-]|\"\$)")
+_TOML_TABLE = re.compile(r"\[{1,2}[A-Za-z_][\w.-]*\]{1,2}[ \t]*(?:#.*)?(?:\r?\n|$)")
 _PLAN_MARK = b"planner/plans/"
 _DEEPSPEED_MARKS = (
     b'"zero_optimization"',
@@ -16,9 +17,11 @@ _BEGINNING = 2**16
 
 
 def is_json(text: str) -> bool:
-    """Whether a text starts as JSON does, and not with a shell test, [ -z … ] or [[ … ]]."""
+    """Whether a text starts as JSON does, and not with a shell test, [ -z … ] or [[ … ]], or with
+    a table of TOML, [model]."""
     start = text.lstrip()
-    return start[:1] in ("{", "[") and _SHELL_TEST.match(start) is None
+    other = _SHELL_TEST.match(start) or _TOML_TABLE.match(start)
+    return start[:1] in ("{", "[") and other is None
 
 
 def is_launch(path: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.importers.accelerate import KIND, accelerate_statement, looks_like_accelerate
 from planner.importers.deepspeed.statement import deepspeed_statement
+from planner.importers.foreign_launches import foreign_launch
 from planner.importers.frameworks.detect import foreign_file
 from planner.importers.megatron.script import looks_like_script
 from planner.importers.megatron.statement import script_statement
@@ -87,7 +88,7 @@ def read_statement(source: Source, given: ReadingOptions) -> Statement:
             "starts the processes of a plan and holds no training flags",
             hint="read the script that has them, such as megatron-lm.sh of `planner export`",
         )
-    foreign = foreign_file(source)
+    foreign = foreign_file(source) or foreign_launch(source)
     if foreign is not None:
         raise foreign
     names = ", ".join(["a plan document", *(one.name for one in LAUNCH_FORMATS)])

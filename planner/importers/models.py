@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from planner import __version__
 from planner.errors import InputError
 from planner.importers.edit import edited, plain_tree
+from planner.importers.foreign_launches import foreign_launch
 from planner.importers.frameworks.detect import (
     NEITHER,
     framework_model,
@@ -201,7 +202,8 @@ def _launch(
     for kind, looks_like, read in readers:
         if looks_like(source.text):
             return read(), kind
-    raise source.error(NEITHER)
+    instead = "import the config.json of the model that it trains, or the model's name on the Hub"
+    raise foreign_launch(source, instead=instead) or source.error(NEITHER)
 
 
 def _counts(spec: ModelSpec) -> ParameterCounts | None:

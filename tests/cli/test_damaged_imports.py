@@ -98,6 +98,28 @@ def test_known_files_that_are_not_read(
     assert instead in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "what", "instead"),
+    [
+        ("python -m torchtitan.train --module llama3\n", "of torchtitan", "--software torchtitan"),
+        ('[model]\nname = "llama3"\n[parallelism]\ntensor_parallel_degree = 2\n',
+         "of torchtitan", "--software torchtitan"),
+        ("accelerate launch --config_file a.yaml x.py\n", "of Accelerate", "and --model"),
+        ("deepspeed --num_gpus 8 x.py --deepspeed ds.json\n", "of DeepSpeed", "and --model"),
+        ("torchrun x.py --yaml-cfg a.yaml\n", "flags are in a YAML file", "as flags"),
+        ("# deepspeed -x\ntorchrun mine.py\n", "in the program it starts", "--tensor 2"),
+    ],
+)  # fmt: skip
+def test_launch_files_whose_decisions_are_elsewhere(
+    planner: Run, tmp_path: Path, content: str, what: str, instead: str
+) -> None:
+    (tmp_path / "run.txt").write_text(content)
+    outcome = planner("estimate", "--cluster", "dgx-a100-8", "--plan", str(tmp_path / "run.txt"))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert what in outcome.stderr
+    assert instead in outcome.stderr
+
+
 @pytest.mark.parametrize("command", [("import", "model"), ("estimate", "--plan")])
 def test_rules_of_the_model_name_the_file(
     planner: Run, tmp_path: Path, command: tuple[str, ...]

@@ -164,7 +164,8 @@ def test_a_recipe_of_a_model_nobody_knows(imported: Import) -> None:
     assert refused.code == 2
     assert "run.sh:1:" in refused.stderr
     assert (
-        "'quux_1t_pretrain_config' is no recipe of a model whose sizes are known" in refused.stderr
+        "'quux_1t_pretrain_config' is not a recipe of a model whose sizes are known"
+        in refused.stderr
     )
 
 
@@ -236,7 +237,7 @@ def test_primus_with_a_model_nobody_knows(imported: Import) -> None:
     text = yaml.safe_dump(PRIMUS).replace("llama3.1_8B", "llama3.1_9B")
     refused = imported("exp.yaml", text)
     assert refused.code == 2
-    assert "modules.pre_trainer.model: 'llama3.1_9B.yaml' is no model whose sizes" in refused.stderr
+    assert "modules.pre_trainer.model: 'llama3.1_9B.yaml' is not a model whose" in refused.stderr
     assert "did you mean meta-llama/Llama-3." in refused.stderr
 
 
@@ -255,7 +256,7 @@ def test_nemo_rl(imported: Import) -> None:
         "precision": "bf16",
     }
     refused = imported("grpo.yaml", {"policy": {"model_name": "my/model"}})
-    assert "policy.model_name: 'my/model' is no model whose sizes are known" in refused.stderr
+    assert "policy.model_name: 'my/model' is not a model whose sizes are known" in refused.stderr
 
 
 def test_nemo_rl_extends_the_file_beside_it(imported: Import, tmp_path: Path) -> None:

@@ -122,6 +122,15 @@ def test_scripts_that_train_no_decoder(
     assert "train.sh:1:" in refused.stderr
 
 
+def test_a_variable_the_script_does_not_have(planner: Run, script: Callable[[str], str]) -> None:
+    path = script(f"torchrun pretrain_gpt.py {SIZES} --tensor-model-parallel-size $TP")
+    done = planner("import", "model", path, "--set", "TP=2,tp=4,WORLD_SIZE=8")
+    assert done.code == 0, done.stderr
+    assert "--set tp: the script has no such variable (did you mean TP?)" in done.stderr
+    assert "--set TP" not in done.stderr
+    assert "--set WORLD_SIZE" not in done.stderr
+
+
 def test_a_variable_the_script_sets_itself(planner: Run, script: Callable[[str], str]) -> None:
     command = f"torchrun pretrain_gpt.py {SIZES} --tensor-model-parallel-size $TP"
     refused = planner("import", "model", script(f"TP=2\n{command}\n"), "--set", "TP=4")

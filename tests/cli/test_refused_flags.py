@@ -207,8 +207,8 @@ def test_what_torchtitan_does_not_combine(planner: Run, job: tuple[str, ...], me
 def test_experts_in_a_loop_are_not_priced(planner: Run, tmp_path: Path) -> None:
     job = ("--cluster=dgx-a100-16", "--model=qwen3-30b-a3b", "--global-batch-size=16",
            "--software=deepspeed", "--data-sharding=full")  # fmt: skip
-    for command in ("estimate", "search"):
-        done = planner(command, *job)
+    for command in (("estimate",), ("search",), ("search", "--nodes=3")):
+        done = planner(*command, *job)
         assert (done.code, done.stdout) == (2, "")
         assert "experts run in a loop of Python, whose time is not known" in done.stderr
     dense = planner("estimate", *job[:1], "--model=llama-3-8b", *job[2:])

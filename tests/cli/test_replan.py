@@ -279,7 +279,7 @@ def test_a_matrix_names_its_bad_row_column_or_cell(
         (("--lost", "node-1", "--take", "swap"), 1, "swap is not possible: no spare node for 1"),
         (("--health", "elsewhere.txt"), 1, "in cluster cluster; other-9 is not part of it"),
         (("--health", "other.csv"), 2, "other.csv:1:13: cluster cluster has no host other-9"),
-        (("--health", "cluster.yaml"), 2, "is no health report"),
+        (("--health", "cluster.yaml"), 2, "is not a health report"),
         (("--health", "missing.txt"), 2, "no such file"),
     ],
 )

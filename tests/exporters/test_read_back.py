@@ -120,7 +120,7 @@ def test_the_yaml_style_reads_back(jobs: Jobs) -> None:
     place = launch.place("tensor")
     assert lines[place.line - 1][place.column - 1 :] == "2"
     wrong = as_yaml(job).replace("MODEL_ARGS:", "MODEL_ARGS:\n  num-layers: 3")
-    with pytest.raises(InputError, match=r"model_config.yaml:\d+:\d+: .*'num-layers' is no flag"):
+    with pytest.raises(InputError, match=r"model_config.yaml:\d+:\d+: .*'num-layers' is not a"):
         launch_in(source_of(wrong.encode(), "model_config.yaml"))
 
 

@@ -311,7 +311,7 @@ def test_table_without_names(written: Written) -> None:
     ("text", "unit", "message"),
     [
         (",a,b\na,0,1\nb,2,0\n", None, r"f:1:1: no unit; write one there or give --unit: "),
-        ("furlong,a,b\na,0,1\nb,2,0\n", None, r"f:1:1: 'furlong' in the corner is no unit"),
+        ("furlong,a,b\na,0,1\nb,2,0\n", None, r"f:1:1: 'furlong' in the corner is not a unit"),
         ("GB/s,a,b\na,0,1\nb,2,0\n", "MB/s", r"the corner says GB/s, --unit MB/s"),
         ("GB/s,a,b\na,0,1\nc,2,0\n", None, r"f:3: row of 'c', which the first row lacks"),
         ("GB/s,a,b\na,0,1\n", None, r"no row for 'b'"),

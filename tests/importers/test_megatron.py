@@ -498,7 +498,7 @@ def test_sizes_in_the_flags_of_forks(flags: str, key: str, value: object) -> Non
             "is the tokenizer of an encoder; planner plans",
         ),
         ("--stage dpo", "dpo keeps a second model beside the trained one"),
-        ("--noop-layers 24", "'24' is no layer from 0 to 23"),
+        ("--noop-layers 24", "'24' is not a layer from 0 to 23"),
         ("--pipeline-model-parallel-size 2 --num-layer-list 12,11", "not 24 layers on 2 stages"),
         ("--num-experts 8 --moe-router-num-groups", "--moe-router-num-groups without a value"),
     ],

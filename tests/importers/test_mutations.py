@@ -54,7 +54,8 @@ WORDS = ("", "-1", "0", "x", "1e99", "999999999999999999999", "NaN", "$X", "'", 
 WHOLE_FILE = (
     "is none of: ", "is JSON, but ", "holds no ", "is empty", "names no nodes", "needs two nodes",
     "does not say over how many devices", "the overrides do not say", "devices of different kinds",
-    "is no topology", "no Megatron-LM command found", "2 different Megatron-LM commands: 1 on line",
+    "is not a topology", "no Megatron-LM command found",
+    "2 different Megatron-LM commands: 1 on line",
 )  # fmt: skip
 """What is wrong with a file as a whole, and so at no place in it."""
 

@@ -129,7 +129,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><system versi
         ("<system>" + "<pci>" * 100, "more elements, or deeper ones"),
         ('<system><gpu sm="big"/></system>', r"f:1:9: gpu sm='big' is not a whole number"),
         ('<system><gpu sm="80"/><gpu sm="90"/></system>', "devices of different kinds"),
-        ("<graphs/>", "is no topology"),
+        ("<graphs/>", "is not a topology"),
     ],
 )
 def test_xml_refusals(written: Written, text: str, message: str) -> None:

@@ -73,7 +73,7 @@ _README = """\
 @PLAN@
 @PROMISE@
 
-1. Fill in `settings.sh`: @WANTED@.
+1. Put this folder where every node sees it, and fill in `settings.sh`: @WANTED@.
 2. @START@. Further arguments
    go to the training program.
 

@@ -91,6 +91,8 @@ def read_facts(
 
     Raises: InputError for a file of no known kind, and at what is wrong in it.
     """
+    if not source.text.strip():
+        raise source.error("is empty")
     if format_name is None:
         format_name = _format_of(source)
     reader = FORMATS.get(format_name)
@@ -99,8 +101,6 @@ def read_facts(
             f"--format {format_name[:40]!r} is not one of {', '.join(FORMATS)}",
             hint=did_you_mean(format_name[:40], FORMATS),
         )
-    if not source.text.strip():
-        raise source.error("is empty")
     return reader(source, Stated(unit, ranks))
 
 

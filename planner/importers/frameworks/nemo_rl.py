@@ -73,7 +73,7 @@ def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], N
     name = published_name(stated) if isinstance(stated, str) else None
     if name is None:
         raise document.error(
-            f"{str(stated)[:80]!r} is no model whose sizes are known here",
+            f"{str(stated)[:80]!r} is not a model whose sizes are known here",
             _AT,
             hint=(nearest_published(stated) if isinstance(stated, str) else None)
             or "import its config.json",

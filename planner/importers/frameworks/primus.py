@@ -44,7 +44,7 @@ def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], N
     name = published_name(stated)
     if name is None:
         raise document.error(
-            f"{stated[:80]!r} is no model whose sizes are known here",
+            f"{stated[:80]!r} is not a model whose sizes are known here",
             (*at, "model"),
             hint=nearest_published(stated) or "import its config.json",
         )

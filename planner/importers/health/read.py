@@ -32,7 +32,7 @@ def read_health(path: Path) -> HealthReport:
     if "," in first:
         return HealthReport(lost={}, matrix=load_matrix(path))
     raise InputError(
-        "is no health report",
+        "is not a health report",
         path=path,
         hint="states of nodes as scontrol show node or sinfo print them, or a CSV matrix of "
         "bandwidths with host names and a unit in its corner",

@@ -42,7 +42,7 @@ def _flags(document: Document, arguments: dict[str, Any]) -> Iterator[Flag]:
     for name, value in arguments.items():
         at = (_KEY, name)
         if not name.startswith("--"):
-            raise document.error(f"{name[:40]!r} is no flag; flags begin with --", at)
+            raise document.error(f"{name[:40]!r} is not a flag; flags begin with --", at)
         if value is None or value is False:
             continue
         words = () if value is True else tuple(_words(document, value, at))

@@ -117,7 +117,7 @@ def noop_layers(flags: Flags) -> frozenset[int]:
     layers = flags.needed("--num-layers")
     for word in words:
         if not (word.isascii() and word.isdigit() and int(word[:9]) < layers):
-            raise flags.error(f"{word[:20]!r} is no layer from 0 to {layers - 1}", NOOPS)
+            raise flags.error(f"{word[:20]!r} is not a layer from 0 to {layers - 1}", NOOPS)
     if len(set(words)) == layers:
         raise flags.error("leaves no layer", NOOPS)
     return frozenset(map(int, words))

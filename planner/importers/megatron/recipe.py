@@ -71,7 +71,7 @@ def recipe_model(
     found = published_name(name)
     if found is None:
         raise InputError(
-            f"{name[:80]!r} is no recipe of a model whose sizes are known here",
+            f"{name[:80]!r} is not a recipe of a model whose sizes are known here",
             path=place.path,
             line=place.line,
             column=place.column,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from planner.errors import InputError
+from planner.importers.megatron.allocator import VARIABLES as ALLOCATOR_VARIABLES
 from planner.importers.megatron.allocator import allocator_of
 from planner.importers.megatron.arguments_file import arguments_command, looks_like_arguments
 from planner.importers.megatron.command import (
@@ -36,6 +37,7 @@ from planner.importers.shell.text import (
     script_of_text,
 )
 from planner.importers.source import STDIN, Source, load_source
+from planner.specs.files.spelling import did_you_mean
 
 LARGEST_BYTES = 2 * 2**20
 _OTHER_SCRIPTS = {
@@ -56,6 +58,10 @@ _RUNS_SCRIPT = re.compile(
     re.MULTILINE,
 )
 _ONLY_FLAGS = re.compile(r"(?:[ \t]*(?:--?[A-Za-z][^\n]*|#[^\n]*|)\n)+")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_READ_AFTERWARDS = (*ALLOCATOR_VARIABLES, "WORLD_SIZE", "NPROC_PER_NODE", "NNODES")
+"""Variables that count although no script reads them."""
 NOTHING_RAN = Followed(commands=(), environment=(), unread=(), variables={})
 
 
@@ -102,6 +108,7 @@ def launch_in(
     launch = _launch(source, chosen, followed, vocabulary, usual_vocabulary)
     for name in given or ():
         _check_setting(source, name, given or {}, followed)
+    launch.notes.left_out.extend(_unread_settings(source, given or {}, followed))
     return launch
 
 
@@ -165,6 +172,18 @@ def _check_setting(source: Source, name: str, given: Mapping[str, str], followed
             column=place.column if place and place.line else None,
             hint="change it in the file",
         )
+
+
+def _unread_settings(source: Source, given: Mapping[str, str], followed: Followed) -> Iterator[str]:
+    """A note for each variable given that no file read has, with the nearest that one has."""
+    if followed.files or followed.unread:
+        return
+    there = set(_WORD.findall(source.text))
+    for name in given:
+        if not (name.isdigit() or name in there or name in _READ_AFTERWARDS):
+            near = did_you_mean(name, sorted(set(_VARIABLE.findall(source.text))))
+            hint = f" ({near})" if near else ""
+            yield f"--set {name[:60]}: the script has no such variable{hint}"
 
 
 def _launch(

@@ -85,7 +85,7 @@ def named_model(flags: Flags, notes: Notes) -> dict[str, Any] | None:
     found = published_name(name)
     if found is None:
         near = nearest_published(name) or "read its config.json with `planner import model`"
-        raise flags.error(f"{name[:60]!r} is no model that is known here", _MODEL, hint=near)
+        raise flags.error(f"{name[:60]!r} is not a model that is known here", _MODEL, hint=near)
     model, said = published_model(found)
     notes.read += said.read
     notes.assumed += said.assumed

@@ -147,7 +147,9 @@ def _unit(source: Source, corner: str, unit: str | None, line: int, notes: Notes
     if corner.lower() in ("send", "recv"):
         notes.assumed.append(f"figures are {MPIGRAPH_UNIT}, as mpiGraph counts")
         return MPIGRAPH_UNIT
-    said = "no unit" if corner.lower() in _NO_UNIT else f"{corner[:40]!r} in the corner is no unit"
+    said = (
+        "no unit" if corner.lower() in _NO_UNIT else f"{corner[:40]!r} in the corner is not a unit"
+    )
     raise source.error(
         f"{said}; write one there or give --unit: {accepted_units(BYTES_PER_SECOND)}", line, 1
     )

@@ -36,7 +36,7 @@ def read_xml(source: Source) -> ClusterFacts:
     root = parse_xml(source)
     system = next((child for child in root.children if child.tag == "system"), None)
     if system is None:
-        raise source.error("is no topology: the outermost element is not <system>")
+        raise source.error("is not a topology: the outermost element is not <system>")
     notes = Notes()
     hosts = {cpu.attributes.get("host_hash", "") for cpu in system.within("cpu")} - {""}
     gpus = list(system.within("gpu"))

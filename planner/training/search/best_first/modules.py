@@ -2,23 +2,24 @@
 
 A combination whose layers all stay on the devices is a lower bound of the same combination with any
 choice of modules: recomputation and transfers only add to its passes. Where it fits, nothing is
-gained by such a choice. Where it does not, but fits when all layers are computed again, the fastest
-choice of modules is solved for (`planner.training.search.modules`), combination after combination
-in the order of these bounds, until the next one reaches the slowest plan to be listed or `CHOSEN`
-were solved; what is left then counts in the gap. The stage layout is the one that the combination
-has.
+gained by such a choice. Where it does not, but fits when all layers are computed again, every
+choice of modules that fits is bounded (`planner.training.search.modules.bounds`), for `OPENED`
+combinations at most. The plans are priced in the order of these bounds, until the next one reaches
+the slowest plan to be listed or `PRICED` were; what is left then counts in the gap. The stage
+layout is the one that the combination has.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from planner.errors import PlannerError
 from planner.training.batch import FULL, NONE
-from planner.training.estimate import with_confidence
+from planner.training.estimate import point_estimate, with_confidence
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.bounding.fitting import batch_of, pieces
@@ -26,30 +27,30 @@ from planner.training.search.bounding.quick import LeastWork, quick_bound_s
 from planner.training.search.bounding.tight import default_layout_s
 from planner.training.search.hosts.methods import ALIKE, UNCHANGED, PlacedPlan
 from planner.training.search.mixed.speeds import is_mixed
+from planner.training.search.modules.bounds import bounded_choices
 from planner.training.search.modules.choose import fitting_modules
+from planner.training.search.plans.problems import check_plan
 from planner.training.step.parts import step_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from planner.budget import Budget
-    from planner.plan import Plan
+    from planner.plan import Estimate, Plan
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.bounding.fitting import Fitting
+    from planner.training.search.modules.bounds import BoundedChoice
     from planner.training.search.space.restrictions import Restrictions
 
-CHOSEN = 24
-"""Combinations whose modules are chosen in a search."""
+OPENED = 1536
+"""Combinations, smallest bound first, whose choices are bounded."""
 
-CHOSEN_WHERE_NEEDED = 64
-"""The same where the best plan recomputes or offloads as it is."""
-
-LISTED = 4
-"""Of these such as cannot beat the best plan, only the others listed."""
+PRICED = 128
+"""Plans with chosen modules that are priced in a search."""
 
 
 def may_choose_modules(scenario: Scenario, restrictions: Restrictions) -> bool:
@@ -72,52 +73,97 @@ def choose_modules(
     """Offer combinations with chosen modules to the best plans, each with the stage layout that it
     has. No combination left out takes less than what is returned, seconds, with any modules.
     `table` and the bounds of the groups are of the ideal scenario. Raises: OutOfTime."""
-    left, listed = budget.meter(_most(best)), budget.meter(LISTED)
-    for bound_s, index, owner, row in _waiting(
-        scenario.ideal, table, groups, best.slowest_s, budget
-    ):
-        behind = bound_s >= best.first_s
-        if bound_s >= best.slowest_s or left.ended or (behind and listed.ended):
-            return bound_s
+    ideal = scenario.ideal
+    waiting = _waiting(ideal, table, groups, best.slowest_s, budget)
+    _improve_listed(scenario, {one.combination: one.bound_s for one in waiting}, best, budget)
+    rest_s = min((one.bound_s for one in waiting[OPENED:]), default=inf)
+    left = budget.meter(PRICED)
+    priced: dict[int, list[BoundedChoice]] = {}
+    opened = waiting[:OPENED]
+    for index, owner, choice in _choices(ideal, table, groups, opened, best.slowest_s, budget):
+        if choice.bound_s >= min(rest_s, best.slowest_s):
+            break
+        if choice.bound_s >= best.wanted_s(index):
+            continue
+        if any(choice.no_faster_than(one) for one in priced.get(index, ())):
+            continue
+        if left.ended:
+            return choice.bound_s
         budget.check()
         left.spend()
-        if behind:
-            listed.spend()
-        usual = plan_at(scenario, groups[owner], row, 0)
-        known = best.of(index)
-        _offer(scenario, usual, index, bound_s, best, budget)
-        if known is not None and not _same_but_recompute(known.plan, usual):
-            _offer(scenario, known.plan, index, bound_s, best, budget)
-    return inf
+        usual = plan_at(scenario, groups[owner], choice.row, 0)
+        if _offer(scenario, choice.treatment.of(usual), index, choice.bound_s, best):
+            priced.setdefault(index, []).append(choice)
+    return rest_s
 
 
-def _same_but_recompute(one: Plan, other: Plan) -> bool:
-    return (one.stages, one.placement) == (other.stages, other.placement)
+class _Waiting(NamedTuple):
+    """A combination that may gain by a choice of modules: its bound with everything kept, its
+    index, its group and its position in that."""
+
+    bound_s: float
+    combination: int
+    owner: int
+    row: int
 
 
-def _most(best: BestPlans) -> int:
-    """Combinations whose modules are chosen."""
-    if not best.kept:
-        return CHOSEN_WHERE_NEEDED
-    first = best.kept[0].plan
-    settled = first.recompute.granularity == "none" and not first.optimizer_offload
-    return CHOSEN if settled else CHOSEN_WHERE_NEEDED
-
-
-def _offer(
-    scenario: Scenario, base: Plan, index: int, bound_s: float, best: BestPlans, budget: Budget
+def _improve_listed(
+    scenario: Scenario, bounds_s: Mapping[int, float], best: BestPlans, budget: Budget
 ) -> None:
-    found = fitting_modules(scenario, base, budget, below_s=best.wanted_s(index))
-    if found is None or not found.plan.chooses_modules:
-        return
+    """Choose modules under the stage layouts and on the hosts that listed plans have. `bounds_s`
+    by index: those of combinations that may gain."""
+    for known in best.kept:
+        if known.index in bounds_s:
+            found = fitting_modules(scenario, known.plan, budget, below_s=known.step_s)
+            if found is not None and found.plan.chooses_modules:
+                bound_s = bounds_s[known.index]
+                _offer_priced(scenario, found.plan, found.estimate, known.index, bound_s, best)
+
+
+def _choices(
+    ideal: Scenario,
+    table: CostTable,
+    groups: Sequence[Fitting],
+    opened: Sequence[_Waiting],
+    below_s: float,
+    budget: Budget,
+) -> list[tuple[int, int, BoundedChoice]]:
+    """The choices with which combinations may fit in less than `below_s`, smallest bound first,
+    with the index and the group of the combination. Raises: OutOfTime."""
+    found: list[tuple[int, int, BoundedChoice]] = []
+    for owner in sorted({one.owner for one in opened}):
+        index = {one.row: one.combination for one in opened if one.owner == owner}
+        kept, rows = as_kept(groups[owner]), np.array(sorted(index), dtype=np.int64)
+        choices = bounded_choices(ideal, table, kept, rows, below_s, budget)
+        found += [(index[choice.row], owner, choice) for choice in choices]
+    return sorted(found, key=lambda one: (one[2].bound_s, one[0]))
+
+
+def _offer(scenario: Scenario, plan: Plan, index: int, bound_s: float, best: BestPlans) -> bool:
+    """Price a plan with chosen modules and offer it. Returns whether it can run and fits."""
+    placed = scenario.placed(plan.placement.hosts)
+    try:
+        check_plan(placed, plan)
+        found = point_estimate(placed, plan)
+    except PlannerError:
+        return False
+    if found.memory.fits:
+        _offer_priced(scenario, plan, found, index, bound_s, best)
+    return found.memory.fits
+
+
+def _offer_priced(
+    scenario: Scenario, plan: Plan, found: Estimate, index: int, bound_s: float, best: BestPlans
+) -> None:
     alike = scenario.ideal is scenario
+    if alike and found.step_s >= best.wanted_s(index):
+        return
     placed = PlacedPlan(
-        plan=found.plan,
-        bound_s=found.estimate.step_s if alike else bound_s,
+        plan=plan,
+        bound_s=found.step_s if alike else bound_s,
         method=ALIKE if alike else UNCHANGED,
     )
-    sure = with_confidence(scenario, found.plan, found.estimate)
-    best.offer(Priced.of(index, placed, sure))
+    best.offer(Priced.of(index, placed, with_confidence(scenario, plan, found)))
 
 
 def _waiting(
@@ -126,21 +172,20 @@ def _waiting(
     groups: Sequence[Fitting],
     slowest_s: float,
     budget: Budget,
-) -> list[tuple[float, int, int, int]]:
-    """Combinations that may gain by a choice of modules, by their bounds: the bound, the index, the
-    group, and the position in it."""
-    found: list[tuple[float, int, int, int]] = []
+) -> list[_Waiting]:
+    """Combinations that may gain by a choice of modules, smallest bound first."""
+    found: list[_Waiting] = []
     first = 0
     for owner, group in enumerate(groups):
         budget.check()
-        rows = _without_room(group)
+        rows = without_room(group)
         if rows.size:
-            kept = _as_kept(group)
+            kept = as_kept(group)
             rows = rows[_quick_s(ideal, table, kept, rows, budget) < slowest_s]
         if rows.size:
             bounds = _tight_s(ideal, table, kept, rows, budget)
             found += [
-                (bound_s, first + row, owner, row)
+                _Waiting(bound_s, first + row, owner, row)
                 for row, bound_s in zip(rows.tolist(), bounds.tolist(), strict=True)
                 if bound_s < slowest_s
             ]
@@ -148,13 +193,13 @@ def _waiting(
     return sorted(found)
 
 
-def _as_kept(group: Fitting) -> Fitting:
+def as_kept(group: Fitting) -> Fitting:
     """The combinations with all that their layers save on the devices."""
     recompute = np.full_like(group.variants["recompute"], NONE)
     return replace(group, variants={**group.variants, "recompute": recompute})
 
 
-def _without_room(group: Fitting) -> NDArray[np.int64]:
+def without_room(group: Fitting) -> NDArray[np.int64]:
     """Positions of combinations that fit when layers are computed again, and not without."""
     codes = group.variants
     others = [codes[axis] for axis in codes if axis != "recompute"]

@@ -16,6 +16,7 @@ from planner.specs.software_parts import NOTHING_LEFT, OFFLOADED_WITH
 from planner.training.batch import NONE, SELECTIVE
 from planner.training.costs import cost_table, joined
 from planner.training.estimate import batch_of_one, shard_of
+from planner.training.layer.prices import LayerPrices
 from planner.training.memory.activations import movable_of_layers
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.modules.knapsack import ModuleOption
@@ -101,9 +102,9 @@ def _single(kind: str, name: str) -> Treatment:
     return Treatment(**{kind: (name, *others)})
 
 
-def _acted_on(scenario: Scenario, plan: Plan, treatment: Treatment) -> set[tuple[str, str]]:
+def _acted_on(scenario: Scenario, shard: Shard, treatment: Treatment) -> set[tuple[str, str]]:
     """The operators, by kind of layer and name, of which it keeps less on the device."""
-    workload = treatment.scenario(scenario).workload(shard_of(plan))
+    workload = treatment.scenario(scenario).workload(shard)
     found = set()
     for kind in dict.fromkeys(scenario.kinds):
         operators = layer_operators(workload, kind)
@@ -159,11 +160,7 @@ class TreatedPlan:
         """The scenario is that of the plan's hosts. Raises: InputError."""
         self.scenario, self.plan = scenario, plan
         self._load = stage_load(scenario.model, scenario.kinds, plan.stages)
-        known: dict[Shard, _Ways] = scenario.kept.setdefault(_WAYS, {})
-        shard = shard_of(plan)
-        if shard not in known:
-            known[shard] = _ways_of(scenario, plan)
-        self._ways = known[shard]
+        self._ways = ModuleWays.of(scenario, shard_of(plan))
 
     def blocks(self) -> Blocks:
         """What a search may do about the modules of the plan's layers."""
@@ -227,7 +224,7 @@ class TreatedPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ways:
+class ModuleWays:
     """The ways to treat each block of modules, with nothing as the first; all of them, nothing
     first, and the prices of each as a row of a table."""
 
@@ -235,23 +232,28 @@ class _Ways:
     single: tuple[Treatment, ...]
     table: CostTable
 
-
-def _ways_of(scenario: Scenario, plan: Plan) -> _Ways:
-    blocks = _treatments(scenario, plan)
-    single = tuple(dict.fromkeys((KEEP, *chain.from_iterable(blocks))))
-    shard = shard_of(plan)
-    tables = [_table(way.scenario(scenario), shard) for way in single]
-    return _Ways(blocks=blocks, single=single, table=joined(tables))
+    @classmethod
+    def of(cls, scenario: Scenario, shard: Shard) -> ModuleWays:
+        """Those of layers that are divided so; kept with the scenario. Raises: InputError."""
+        known: dict[Shard, ModuleWays] = scenario.kept.setdefault(_WAYS, {})
+        if shard not in known:
+            blocks = _treatments(scenario, shard)
+            single = tuple(dict.fromkeys((KEEP, *chain.from_iterable(blocks))))
+            tables = [_table(way.scenario(scenario), shard) for way in single]
+            known[shard] = cls(blocks=blocks, single=single, table=joined(tables))
+        return known[shard]
 
 
 def _table(scenario: Scenario, shard: Shard) -> CostTable:
     known: dict[Shard, CostTable] = scenario.kept.setdefault(_TABLES, {})
     if shard not in known:
-        known[shard] = cost_table(scenario, [shard])
+        if _PRICES not in scenario.kept:
+            scenario.kept[_PRICES] = LayerPrices(scenario)
+        known[shard] = cost_table(scenario, [shard], scenario.kept[_PRICES])
     return known[shard]
 
 
-def _treatments(scenario: Scenario, plan: Plan) -> tuple[tuple[Treatment, ...], ...]:
+def _treatments(scenario: Scenario, shard: Shard) -> tuple[tuple[Treatment, ...], ...]:
     """The ways to treat each block of modules, with nothing as the first."""
     software = scenario.job.software
     acts_on: dict[tuple[str, str], set[tuple[str, str]]] = {}
@@ -259,11 +261,12 @@ def _treatments(scenario: Scenario, plan: Plan) -> tuple[tuple[Treatment, ...], 
         *(("recompute", name) for name in software.recompute.tried_modules),
         *(("offload", name) for name in software.offload.tried_modules),
     ):
-        found = _acted_on(scenario, plan, _single(kind, name))
+        found = _acted_on(scenario, shard, _single(kind, name))
         if found:
             acts_on[kind, name] = found
     return tuple(tuple(_ways(block)) for block in _connected(acts_on))
 
 
 _WAYS, _TABLES = "ways to treat modules", "tables with treated modules"
+_PRICES = "prices with treated modules"
 """Under which names a scenario keeps them."""

@@ -36,7 +36,7 @@ def empty_space(
     without that rule something would be left, or only earlier rules are in the way."""
     excluded = enumeration.tally.excluded
     last = max(
-        (rule for rule in RULES if excluded[rule.name]),
+        (rule for rule in reversed(RULES) if excluded[rule.name]),
         key=lambda rule: max(AXES.index(axis) for axis in rule.axes),
     )
     asked = " ".join(

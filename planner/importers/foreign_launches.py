@@ -1,0 +1,69 @@
+"""Launch files of frameworks whose decisions are elsewhere: what each is, and what to give."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.errors import InputError
+    from planner.importers.source import Source
+
+_OPTIONS = "give --model and its degrees as options, such as --tensor 2"
+_OF_TORCHTITAN = (
+    f"{_OPTIONS}, with --software torchtitan; `planner import model 'llama3 8B'` has its models"
+)
+_OF_HUGGING_FACE = "give the DeepSpeed or Accelerate configuration that it names, and --model"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignLaunch:
+    """`pattern`: what a line outside comments holds; `is_a`: what the file is; `instead`: what to
+    give."""
+
+    pattern: re.Pattern[str]
+    is_a: str
+    instead: str
+
+
+def _foreign(pattern: str, is_a: str, instead: str) -> ForeignLaunch:
+    return ForeignLaunch(re.compile(rf"^[^#\n]*?(?:{pattern})", re.MULTILINE), is_a, instead)
+
+
+_FOREIGN = (
+    _foreign(
+        r"-m torchtitan\b|torchtitan/train\.py|^\[(?:parallelism|activation_checkpoint)\]|"
+        r"^(?:tensor|pipeline|context)_parallel_degree *=|^data_parallel_\w+_degree *=",
+        "a command or configuration of torchtitan",
+        _OF_TORCHTITAN,
+    ),
+    _foreign(r"\baccelerate +launch\b", "a command of Accelerate", _OF_HUGGING_FACE),
+    _foreign(
+        r"(?:^|[\s/;&])deepspeed +-|--deepspeed(?:_config)?[ =]\S+",
+        "a command of DeepSpeed, whose decisions are in a JSON file",
+        _OF_HUGGING_FACE,
+    ),
+    _foreign(r"\bllamafactory-cli\b", "a command of LLaMA-Factory", _OF_HUGGING_FACE),
+    _foreign(r"\baxolotl\b", "a command of Axolotl", _OF_HUGGING_FACE),
+    _foreign(r"-m verl\.|\bverl\.trainer\b", "a command of verl", _OPTIONS),
+    _foreign(
+        r"--yaml-cfg\b",
+        "a Megatron-LM command whose flags are in a YAML file",
+        "write them as flags, or give --model and the degrees as options",
+    ),
+    _foreign(r"\bautomodel\b|nemo_automodel", "a command of NeMo AutoModel", _OPTIONS),
+    _foreign(
+        r"(?:^|[\s/;&])torchrun\b|-m torch\.distributed\b|(?:^|[\s/;&])srun\b",
+        "a command without flags of Megatron-LM: its decisions are in the program it starts",
+        _OPTIONS,
+    ),
+)
+"""The first that fits counts."""
+
+
+def foreign_launch(source: Source, *, instead: str | None = None) -> InputError | None:
+    """An error that says what a launch file is that states no decisions, and what to give
+    `instead`; None for any other file."""
+    one = next((one for one in _FOREIGN if one.pattern.search(source.text)), None)
+    return None if one is None else source.error(f"is {one.is_a}", hint=instead or one.instead)
