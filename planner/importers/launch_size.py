@@ -50,6 +50,7 @@ def sized_for(
         if cluster.num_devices is None:
             raise
         return cluster.sized(), PlanProblem(name="devices", field="devices", error=error)
+    _note_nodes(statement, sized)
     used = devices or sized.num_devices
     if stated is not None and used != stated:
         statement.notes.assumed.append(f"{used} devices as asked for, not the {stated} of the file")
@@ -61,3 +62,13 @@ def sized_for(
 def devices_of(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> int:
     stated = None if asked.nodes is not None else asked.devices or statement.devices
     return stated or cluster.num_devices or 0
+
+
+def _note_nodes(statement: Statement, cluster: ClusterSpec) -> None:
+    sizes = sorted({group.devices_per_node for group in cluster.node_groups})
+    if statement.node_devices is not None and statement.node_devices not in sizes:
+        known = " or ".join(map(str, sizes))
+        statement.notes.assumed.append(
+            f"nodes of {known} devices, as cluster {cluster.name} has them; the file starts "
+            f"{statement.node_devices} on a node"
+        )

@@ -35,7 +35,7 @@ class Statement:
     space; `settle` completes both from what the user adds to them and the number of devices.
     `place` says where a field was decided, and finds a flag by its name. `problems` are settings
     that the framework refuses and no plan can express. `hosts` are those that the file names, in
-    the order of ranks, and where they stand.
+    the order of ranks, and where they stand. `node_devices`: devices of a node, where it says so.
     """
 
     kind: str
@@ -53,4 +53,5 @@ class Statement:
     problems: tuple[PlanProblem, ...]
     notes: Notes
     hosts: tuple[tuple[str, ...], Origin] | None = None
+    node_devices: int | None = None
     place: Callable[[str], Origin]

@@ -47,6 +47,7 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         combination_gap=(node.get("combination_gap") or node["gap"]).number(at_least=0),
         layout_gap=node["layout_gap"].number(at_least=0),
         placement_gap=node["placement_gap"].number(at_least=0),
+        modules_open=_from_modules(node),
         bound_s=node["bound_s"].optional_number(at_least=0),
         stopped=Stopped(node["stopped"].text(tuple(one.value for one in Stopped))),
         tied_within=node["tied_within"].number(at_least=0),
@@ -171,6 +172,12 @@ def _column(node: Node, length: int) -> tuple[int | str | bool, ...]:
         if not isinstance(item.value, int | str):
             item.wanted("a whole number, text, true or false")
     return tuple(node.value)
+
+
+def _from_modules(node: Node) -> bool:
+    """Whether the gap is from choices of modules; a document without it says nothing of them."""
+    said = node.get("gap_from")
+    return said is not None and said.optional_text() == "modules"
 
 
 def _settled(node: Node) -> bool:

@@ -99,7 +99,7 @@ def search_schema() -> Schema:
             },
             "gap_from": {
                 "description": "The decision that the gap comes from; null without a gap.",
-                "enum": ["combination", "layout", "placement", None],
+                "enum": ["combination", "modules", "layout", "placement", None],
             },
             "combination_gap": {
                 "description": "No combination of degrees that was left out is faster than the "

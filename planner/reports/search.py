@@ -131,6 +131,7 @@ def how_sure(result: SearchResult) -> str:
 
 OTHERS = {
     "combination": "combinations that were not priced",
+    "modules": "choices of modules that were not priced",
     "layout": "stage layouts that were not priced",
     "placement": "hosts that were not tried",
 }

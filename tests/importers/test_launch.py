@@ -663,3 +663,12 @@ def test_shards_within_nodes_of_the_first_version(tmp_path: Path) -> None:
     head = ACCELERATE.partition("parallelism_config:")[0].replace("version: 2", "version: 1")
     text = head.replace("reshard_after_forward: true", "sharding_strategy: HYBRID_SHARD")
     assert _accelerate(tmp_path, text).plan.shard_over == 8
+
+
+def test_nodes_of_another_size_are_said(tmp_path: Path) -> None:
+    script = tmp_path / "train.sh"
+    script.write_text(GPT.replace("--nproc-per-node 8", "--nproc-per-node 16") + "\n")
+    clause = "nodes of 8 devices, as cluster dgx-h100-16 has them; the file starts 16 on a node"
+    assert clause in read_launch(str(script), load_cluster("dgx-h100-16")).notes.assumed
+    script.write_text(GPT + "\n")
+    assert clause not in read_launch(str(script), load_cluster("dgx-h100-16")).notes.assumed

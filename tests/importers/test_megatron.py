@@ -543,7 +543,7 @@ def test_swift_trains_the_published_model() -> None:
         (SWIFT + "--tuner_type lora", "--tuner-type lora trains low-rank adapters alone"),
         ("NPROC_PER_NODE=8 megatron pt", "--model is missing, and nothing else says the model's"),
         (SWIFT.replace("megatron sft", "megatron rlhf"), "rlhf keeps further models"),
-        (SWIFT.replace("30B-A3B", "31B-A3B"), "no model that is known here; did you mean Qwen"),
+        (SWIFT.replace("30B-A3B", "31B-A3B"), "not a model that is known here; did you mean Qwen"),
     ],
 )
 def test_swift_refusals(text: str, message: str) -> None:

@@ -40,7 +40,7 @@ class Launch:
     experts only on request. `recompute_layers` counts the layers of each chunk; None means all.
     `places` has the file, line and column of every flag by its name, and `of` says by which flag a
     field was decided; `flags` are those themselves. `files`: paths of the files that were read for
-    them beside that of `path`.
+    them beside that of `path`. `node_devices`: devices of a node, where the launch states them.
     """
 
     path: str
@@ -81,6 +81,7 @@ class Launch:
     places: Mapping[str, Origin] = field(compare=False)
     of: Mapping[str, str] = field(compare=False)
     files: tuple[str, ...] = field(default=(), compare=False)
+    node_devices: int | None = field(default=None, compare=False)
 
     @property
     def data(self) -> int | None:

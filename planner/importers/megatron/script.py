@@ -24,7 +24,7 @@ from planner.importers.megatron.folders import readable_folders, shown_beside
 from planner.importers.megatron.launch import Launch, launch_of
 from planner.importers.megatron.script_notes import describe
 from planner.importers.megatron.swift import as_megatron
-from planner.importers.megatron.world import devices, slurm_variables
+from planner.importers.megatron.world import devices, devices_of_a_node, slurm_variables
 from planner.importers.notes import Notes
 from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
@@ -207,7 +207,10 @@ def _launch(
         usual_vocabulary=usual_vocabulary,
     )
     launch = replace(
-        launch, allocator=allocator_of(chosen, followed.variables), files=followed.files
+        launch,
+        node_devices=devices_of_a_node(chosen, source.text),
+        allocator=allocator_of(chosen, followed.variables),
+        files=followed.files,
     )
     describe(launch, chosen, flags, followed, where)
     return launch

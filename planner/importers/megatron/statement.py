@@ -87,6 +87,7 @@ def script_statement(
         workload=workload,
         decisions=decisions,
         devices=launch.devices,
+        node_devices=launch.node_devices,
         stage_layers=launch.stage_layers,
         recompute_layers=launch.recompute_layers,
         settle=lambda *known: _settled(launch, *known),

@@ -76,6 +76,14 @@ def _stated_devices(
     return None, ""
 
 
+def devices_of_a_node(command: Command, text: str) -> int | None:
+    """Devices of a node as launcher or #SBATCH lines state them, None where they do not."""
+    stated = _header(text)
+    for words in command.launcher:
+        stated |= {name: value for name, value in _options(words) if value is not None}
+    return next((stated[name] for name in _PER_NODE if name in stated), None)
+
+
 def _of_swift(command: Command, variables: Mapping[str, Value]) -> int | None:
     """ms-swift starts torchrun by its environment (`swift/cli/main.py`)."""
     each, nodes = (

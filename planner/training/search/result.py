@@ -212,6 +212,8 @@ class SearchResult:
     fastest."""
     switches: tuple[SwitchWorth, ...] = ()
     """What the switches of the software profile change about the step of the best plan."""
+    modules_open: bool = False
+    """The gap of combinations comes from choices of modules that were not priced."""
     modules: Change | None = None
     """The modules with which the best plan need not recompute, or offload, as much."""
     ranked: RankedBy | None = None
@@ -227,10 +229,10 @@ class SearchResult:
 
     @property
     def gap_from(self) -> str | None:
-        """The decision that the gap comes from: "combination" of degrees, "layout" or "placement";
-        None without a gap."""
+        """The decision that the gap comes from: "combination" of degrees, choice of "modules" of
+        a combination, "layout" or "placement"; None without a gap."""
         decisions = {
-            "combination": self.combination_gap,
+            "modules" if self.modules_open else "combination": self.combination_gap,
             "layout": self.layout_gap,
             "placement": self.placement_gap,
         }

@@ -251,6 +251,7 @@ def _result(
         refined=sum(one.refined for one in runs),
         settled=settled,
         combination_gap=gap,
+        modules_open=bound_s is not None and any(one.modules_bound_s <= bound_s for one in runs),
         placement_gap=placement_gap,
         layout_gap=layout_gap,
         bound_s=bound_s if complete else None,

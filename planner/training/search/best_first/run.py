@@ -95,6 +95,8 @@ class SearchRun:
     gains: dict[int, float] = field(init=False, default_factory=dict)
     bound_s: float | None = field(init=False, default=None)
     layout_bounds: LayoutBounds | None = field(init=False, default=None)
+    modules_bound_s: float = field(init=False, default=np.inf)
+    """No choice of modules that was not priced takes less; in `bound_s` too."""
     _walk: Refinement | None = field(init=False, default=None)
     _listed: ListedPlans | None = field(init=False, default=None)
     _tried: int = field(init=False, default=0)
@@ -282,5 +284,6 @@ class SearchRun:
             return
         table, groups = self.space.growing.table, self.space.may_fit
         rest_s = choose_modules(self.scenario, table, groups, self.best, budget=self.budget)
+        self.modules_bound_s = rest_s
         if rest_s < np.inf:
             self.bound_s = min(rest_s, np.inf if self.bound_s is None else self.bound_s)

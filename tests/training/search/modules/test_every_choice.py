@@ -17,6 +17,7 @@ from planner.specs.load import load_cluster, load_model, load_software
 from planner.training.costs import cost_table
 from planner.training.estimate import point_estimate, shard_of
 from planner.training.scenario import Scenario, build_scenario
+from planner.training.search.best_first import modules
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.modules import as_kept, without_room
 from planner.training.search.best_first.run import SearchRun
@@ -25,6 +26,7 @@ from planner.training.search.modules.every_choice import EveryChoice
 from planner.training.search.modules.options import KEEP, ModuleWays, Treatment
 from planner.training.search.plans.build import plan_from_flags
 from planner.training.search.plans.problems import check_plan
+from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
 
 DENSE, MIXTURE = ("llama-3-8b", 40_960), ("qwen3-30b-a3b", 16_384)
@@ -103,6 +105,19 @@ def test_no_plan_with_chosen_modules_is_faster_than_its_bound(
                     seen += 1
                     assert estimated.step_s >= least_s
     assert seen > 10
+
+
+def test_a_gap_says_that_it_is_from_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = job(*DENSE)
+    space = Restrictions(tensor=(2,), pipeline=(1, 2), context=(1,), micro_batch_size=(1,))
+    done = search(scenario, restrictions=space, top=1, advise=False)
+    assert done.plans[0].plan.chooses_modules
+    assert done.gap_from != "modules"
+    monkeypatch.setattr(modules, "PRICED", 0)
+    left = search(scenario, restrictions=space, top=1, advise=False)
+    assert left.gap_from == "modules"
+    best_s, other_s = done.plans[0].estimate.step_s, left.plans[0].estimate.step_s
+    assert best_s >= other_s * (1 - left.gap)
 
 
 def priced(scenario: Scenario, plan: Plan) -> Estimate | None:
