@@ -34,6 +34,7 @@ NOT_OURS = {
     "../env.sh": "of an example",
     "parallel_state.py": "Megatron-LM's",
     "fused_softmax.py": "Megatron-LM's",
+    "float8/float8_tensor_parallel.py": "torchao's",
     "common/triton/cross_entropy.py": "TransformerEngine's",
     "all_reduce_bench.py": "stas00/ml-engineering's",
     "model_config.yaml": "Megatron-LM's",
