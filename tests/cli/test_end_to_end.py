@@ -73,8 +73,8 @@ def test_a_found_plan_costs_the_same_when_estimated_and_passes_the_check(
     assert step_s["low"] < second["estimate"]["step_s"] < step_s["high"]
     checked = planner("check", *INPUTS, f"{path}#1", "--within-of-best", "0%")
     assert (checked.code, checked.stderr) == (0, "")
-    assert checked.stdout.startswith("ok: ")
-    assert checked.stdout.endswith("nothing better found\n")
+    assert ": error " not in checked.stdout
+    assert ", nothing better found\n" in checked.stdout
     tighter = planner("check", *INPUTS, f"{path}#1", "--headroom", "90%")
     assert tighter.code == 1
     assert f"{path}:" in tighter.stdout

@@ -26,8 +26,8 @@ TRAIN = (
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("accelerate.yaml", "compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\n",
-         "is an Accelerate configuration; import the config.json of the model"),
+        ("accelerate.yaml", "compute_environment: LOCAL_MACHINE\ndistributed_type: DEEPSPEED\n",
+         "of type DEEPSPEED is not read; FSDP is; read the file that its deepspeed_config_file"),
         ("lf.yaml", "model_name_or_path: meta-llama/Llama-2-7b-hf\nstage: sft\n"
          "finetuning_type: full\n", "`planner import model meta-llama/Llama-2-7b-hf` imports"),
         ("foo.json", '{"foo": 1}', '"schema" is missing; `planner search --output FILE` writes'),

@@ -157,7 +157,7 @@ def test_torchtitan_replicates_groups(planner: Command, slow: str, tmp_path: Pat
         ("torchtitan", "1", "at least 2 of the data · context replicas (1 where only the"),
         ("megatron-core", "0", "neither all nor node nor a whole number from 1"),
         ("torchtitan", "nod", "did you mean node?"),
-        ("megatron-lm-2021", "8", "replicas shard in groups with data sharding no value"),
+        ("megatron-lm-2021", "8", "replicas cannot shard in groups"),
     ],
 )
 def test_groups_that_cannot_be(

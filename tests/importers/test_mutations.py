@@ -55,6 +55,7 @@ WHOLE_FILE = (
     "is none of: ", "is JSON, but ", "holds no ", "is empty", "names no nodes", "needs two nodes",
     "does not say over how many devices", "the overrides do not say", "devices of different kinds",
     "is not a topology", "no Megatron-LM command found",
+    "is a command without flags of Megatron-LM",
     "2 different Megatron-LM commands: 1 on line",
 )  # fmt: skip
 """What is wrong with a file as a whole, and so at no place in it."""

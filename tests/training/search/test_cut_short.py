@@ -56,6 +56,7 @@ def scenario_named(name: str) -> Scenario:
     small = partial(small_scenario, layers=6, batch=16)
     return {
         "equal": lambda: small(memory_gib=4, length=4096),
+        "modules": lambda: small(memory_gib=3.5, length=4096),
         "hopeless": lambda: small(memory_gib=2.2, length=4096),
         "slow link": lambda: with_a_slow_link(small(nodes=4, devices_per_node=2)),
         "mixed": lambda: small(devices_per_node=2, second_device="h100-sxm-80gb"),
@@ -67,7 +68,12 @@ def scenario_named(name: str) -> Scenario:
     }[name]()
 
 
-NAMES = ("equal", "hopeless", "slow link", "mixed", "tiers")
+NAMES = ("equal", "modules", "hopeless", "slow link", "mixed", "tiers")
+
+
+def space_of(name: str) -> Restrictions:
+    """Modules are chosen where nothing is said of recomputation."""
+    return replace(FEW, recompute=None) if name == "modules" else FEW
 
 
 class Ticks:
@@ -93,12 +99,17 @@ class Ticks:
 def whole(name: str) -> tuple[SearchResult, int]:
     """The search to its end, and how often it looks at its clock."""
     ticks = Ticks(1e9)
-    return search(scenario_named(name), restrictions=FEW, top=TOP, budget=ticks.budget), ticks.looks
+    known = search(scenario_named(name), restrictions=space_of(name), top=TOP, budget=ticks.budget)
+    return known, ticks.looks
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_time_limit_that_is_not_reached_changes_nothing(name: str) -> None:
-    assert whole(name)[0] == search(scenario_named(name), restrictions=FEW, top=TOP)
+    assert whole(name)[0] == search(scenario_named(name), restrictions=space_of(name), top=TOP)
+
+
+def test_modules_are_chosen_late() -> None:
+    assert whole("modules")[0].plans[0].plan.chooses_modules
 
 
 def test_searches_look_at_their_clock_in_every_phase() -> None:
@@ -112,7 +123,7 @@ def test_a_search_cut_anywhere_claims_what_is_true(
 ) -> None:
     scenario, (known, looks) = scenario_named(name), whole(name)
     ticks = Ticks(max(FIRST, round(share * looks)), pressed=pressed)
-    found = search(scenario, restrictions=FEW, top=TOP, budget=ticks.budget)
+    found = search(scenario, restrictions=space_of(name), top=TOP, budget=ticks.budget)
     assert_true(scenario, found, known)
     assert_said(samples, found)
 

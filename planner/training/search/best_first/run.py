@@ -101,6 +101,7 @@ class SearchRun:
     _listed: ListedPlans | None = field(init=False, default=None)
     _tried: int = field(init=False, default=0)
     """Combinations priced before the walk over them."""
+    _modules_counted: bool = field(init=False, default=False)
     _half_s: float = field(init=False)
     """Half of a time limit: then something is priced, so that there is something to show."""
 
@@ -279,11 +280,16 @@ class SearchRun:
             report=partial(self.report, "refining"),
         )
 
+    @property
+    def leaves_modules(self) -> bool:
+        """Whether plans with chosen modules are part of the space, and no bound counts them yet."""
+        return not self._modules_counted and may_choose_modules(self.scenario, self.restrictions)
+
     def _choose_modules(self) -> None:
         if not may_choose_modules(self.scenario, self.restrictions):
             return
         table, groups = self.space.growing.table, self.space.may_fit
         rest_s = choose_modules(self.scenario, table, groups, self.best, budget=self.budget)
-        self.modules_bound_s = rest_s
+        self.modules_bound_s, self._modules_counted = rest_s, True
         if rest_s < np.inf:
             self.bound_s = min(rest_s, np.inf if self.bound_s is None else self.bound_s)

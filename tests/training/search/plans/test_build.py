@@ -325,8 +325,16 @@ def test_a_batch_that_does_not_divide_says_nothing_of_the_schedule(scenario: Sce
 @pytest.mark.parametrize(
     ("software", "flags", "message"),
     [
-        ("megatron-lm-2021", {"context": 2}, "has no context parallelism; found"),
-        ("megatron-deepspeed-2022", {"context": 2}, "has no context parallelism; found"),
+        (
+            "megatron-lm-2021",
+            {"context": 2},
+            "has no context parallelism with unfused attention; found",
+        ),
+        (
+            "megatron-deepspeed-2022",
+            {"context": 2},
+            "has no context parallelism with unfused attention; found",
+        ),
         ("composer-fsdp", {"pipeline": 2}, "has no tensor, pipeline, context parallelism; found"),
         ("megatron-lm-2022", {"expert": 2}, "software profile megatron-lm-2022 has no expert axis"),
         ("deepspeed-3d-2021", {"expert": 2}, "deepspeed-3d-2021 has no expert axis"),
