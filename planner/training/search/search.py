@@ -132,7 +132,7 @@ def search(
             if empty is None and not _plans(run, smaller) and _nothing_fits(run):
                 wider = _offloading(run) or run
                 if offer_with_modules(run, wider):
-                    least_s = _least_work_s(run, budget)
+                    least_s = _least_work_s(run)
                     wider.bound_s = min(least_s, wider.bound_s or least_s)
                 run = wider
             if run.improve is not None and advise:
@@ -157,7 +157,7 @@ def search(
             run.show_something(price=cut is Stopped.TIME_LIMIT)
     if cut is not None:
         for one in (run, *(() if smaller is None else smaller.all_runs)):
-            _count_modules(one, budget)
+            one.count_modules()
     if sizes is not None and cut is None:
         sizes.keep(run)
     if empty is not None and not _plans(run, smaller):
@@ -174,20 +174,9 @@ def search(
     )
 
 
-def _count_modules(run: SearchRun, budget: Budget) -> None:
-    """Lower the bound of a search that ended before it looked at choices of modules to one that
-    holds for these too: 0 where there is no time for another."""
-    if run.bound_s is None or not run.may_fit or not run.leaves_modules:
-        return
-    run.bound_s = 0.0
-    longer = budget.longer(LAST_S)
-    with suppress(OutOfTime), enforced(longer):
-        run.bound_s = _least_work_s(run, longer)
-
-
-def _least_work_s(run: SearchRun, budget: Budget) -> float:
+def _least_work_s(run: SearchRun) -> float:
     """No combination on all nodes takes less than that, by its computation alone."""
-    work = WorkBounds(run.scenario, run.restrictions, run.space.growing, budget)
+    work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
     return work.by_nodes().get(run.scenario.topology.nodes, 0.0)
 
 

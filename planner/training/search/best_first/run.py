@@ -5,20 +5,25 @@ every phase anywhere; what was found until then is the result.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.budget import UNLIMITED
+from planner.budget import UNLIMITED, OutOfTime
 from planner.solver import Solver
 from planner.training.search.best_first.best import BestPlans
 from planner.training.search.best_first.cloud import cloud_of
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.layouts import LayoutBounds, improve_layouts
 from planner.training.search.best_first.listed import ListedPlans
-from planner.training.search.best_first.modules import choose_modules, may_choose_modules
+from planner.training.search.best_first.modules import (
+    choose_modules,
+    least_with_modules_s,
+    may_choose_modules,
+)
 from planner.training.search.best_first.prove import placement_gain, prove_placements
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.bounding.bounded_space import BoundedSpace
@@ -102,6 +107,8 @@ class SearchRun:
     _tried: int = field(init=False, default=0)
     """Combinations priced before the walk over them."""
     _modules_counted: bool = field(init=False, default=False)
+    _with_modules_s: float | None = field(init=False, default=None)
+    """What no combination undercuts with any choice of modules, where that is known."""
     _half_s: float = field(init=False)
     """Half of a time limit: then something is priced, so that there is something to show."""
 
@@ -142,6 +149,8 @@ class SearchRun:
 
         Raises: OutOfTime.
         """
+        if self.budget.left_s < np.inf:
+            self._bound_modules()
         combinations = Combinations(scenario=self.scenario, groups=self.space.may_fit)
         placements = self._placements()
         walk = self._walk_over(combinations, placements)
@@ -280,10 +289,23 @@ class SearchRun:
             report=partial(self.report, "refining"),
         )
 
-    @property
-    def leaves_modules(self) -> bool:
-        """Whether plans with chosen modules are part of the space, and no bound counts them yet."""
-        return not self._modules_counted and may_choose_modules(self.scenario, self.restrictions)
+    def count_modules(self) -> None:
+        """Where the search was ended before it chose modules: lower its bound to one that holds for
+        plans with these, too; to 0 where there was no time for that."""
+        if self.bound_s is None or not self.may_fit or self._modules_counted:
+            return
+        if self._with_modules_s is None:
+            with suppress(OutOfTime):
+                self._bound_modules()
+        self.bound_s = min(self.bound_s, self._with_modules_s or 0.0)
+
+    def _bound_modules(self) -> None:
+        self._with_modules_s = np.inf
+        if may_choose_modules(self.scenario, self.restrictions):
+            self._with_modules_s = None
+            self._with_modules_s = least_with_modules_s(
+                self.scenario.ideal, self.space.growing.table, self.space.may_fit, self.budget
+            )
 
     def _choose_modules(self) -> None:
         if not may_choose_modules(self.scenario, self.restrictions):
