@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from planner.importers.other_files import OtherFile, first_known
 
 if TYPE_CHECKING:
     from planner.errors import InputError
@@ -17,18 +18,8 @@ _OF_TORCHTITAN = (
 _OF_HUGGING_FACE = "give the DeepSpeed or Accelerate configuration that it names, and --model"
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignLaunch:
-    """`pattern`: what a line outside comments holds; `is_a`: what the file is; `instead`: what to
-    give."""
-
-    pattern: re.Pattern[str]
-    is_a: str
-    instead: str
-
-
-def _foreign(pattern: str, is_a: str, instead: str) -> ForeignLaunch:
-    return ForeignLaunch(re.compile(rf"^[^#\n]*?(?:{pattern})", re.MULTILINE), is_a, instead)
+def _foreign(pattern: str, is_a: str, instead: str) -> OtherFile:
+    return OtherFile(re.compile(rf"^[^#\n]*?(?:{pattern})", re.MULTILINE), is_a, instead)
 
 
 _FOREIGN = (
@@ -65,5 +56,5 @@ _FOREIGN = (
 def foreign_launch(source: Source, *, instead: str | None = None) -> InputError | None:
     """An error that says what a launch file is that states no decisions, and what to give
     `instead`; None for any other file."""
-    one = next((one for one in _FOREIGN if one.pattern.search(source.text)), None)
+    one = first_known(_FOREIGN, source.text)
     return None if one is None else source.error(f"is {one.is_a}", hint=instead or one.instead)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
+from planner.importers.other_files import OtherFile, first_known
 
 if TYPE_CHECKING:
     from planner.importers.source import Source
@@ -17,16 +17,6 @@ LOOKED_AT = 20_000
 _NVIDIA = "give what `nvidia-smi topo -m` prints, or NCCL's own topology (NCCL_TOPO_DUMP_FILE)"
 _AMD = "give what it prints without --json, with --device NAME"
 _CARD = "give the cards' rate by --network-bandwidth and --cards"
-
-
-@dataclass(frozen=True, slots=True)
-class OtherFile:
-    """`starts`: a pattern at the start of a line; `is_a`: what the file is; `instead`: what to
-    give."""
-
-    starts: re.Pattern[str]
-    is_a: str
-    instead: str
 
 
 def _other(starts: str, is_a: str, instead: str) -> OtherFile:
@@ -67,10 +57,9 @@ _JSON_OF_AMD = "the JSON of rocm-smi or amd-smi, of which only the text is read"
 
 def refuse_other_text(source: Source) -> None:
     """Raises: InputError for a text that is known, and not read, with what to give instead."""
-    start = source.text[:LOOKED_AT]
-    for one in _TEXTS:
-        if one.starts.search(start):
-            raise source.error(f"is {one.is_a}; it is not read", hint=one.instead)
+    known = first_known(_TEXTS, source.text[:LOOKED_AT])
+    if known is not None:
+        raise source.error(f"is {known.is_a}; it is not read", hint=known.instead)
 
 
 def refuse_other_json(path: str, tree: Any) -> None:
