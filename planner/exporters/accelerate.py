@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
-from planner.plan import recomputed_per_chunk
-from planner.training.search.layouts.default import layers_of_chunks
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -115,11 +113,7 @@ def _refuse(job: ExportJob) -> None:
         raise _cannot("shard_over", f"{copies} copies do not fit into data {degrees.data}")
     if plan.activation_offload not in (0, 1):
         raise _cannot("activation_offload", "all that a layer saves is offloaded or nothing")
-    granularity = plan.recompute.granularity
-    whole = (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) >= max(
-        layers_of_chunks(plan)
-    )
-    if granularity == "selective" or (granularity == "full" and not whole):
+    if plan.recompute.granularity == "selective" or job.recomputes_some:
         raise _cannot("recompute", "all layers are recomputed or none")
 
 

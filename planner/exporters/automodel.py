@@ -13,7 +13,6 @@ from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
 from planner.exporters.torch_pipelining import module_names
 from planner.importers.published.sizes import published_like
-from planner.plan import recomputed_per_chunk
 from planner.training.search.layouts.default import layers_of_chunks
 
 if TYPE_CHECKING:
@@ -90,13 +89,9 @@ def _refuse(job: ExportJob) -> None:
         raise _cannot("activation_offload", "activations stay on the device")
     if degrees.pipeline > 1 and plan.schedule not in _SCHEDULES:
         raise _cannot("schedule", f"{plan.schedule} is not one of {', '.join(_SCHEDULES)}")
-    granularity = plan.recompute.granularity
-    if granularity == "selective":
+    if plan.recompute.granularity == "selective":
         raise _cannot("recompute.granularity", "its recipes recompute whole layers")
-    whole = (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) >= max(
-        layers_of_chunks(plan)
-    )
-    if granularity == "full" and not whole:
+    if job.recomputes_some:
         raise _cannot("recompute.layers_per_stage", "all layers are recomputed or none")
 
 

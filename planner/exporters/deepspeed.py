@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
-from planner.plan import recomputed_per_chunk
-from planner.training.search.layouts.default import layers_of_chunks
 from planner.workload.formats import STATE_BYTES, gradient_bytes, reduced_gradient_bytes
 
 if TYPE_CHECKING:
@@ -147,15 +145,9 @@ def _overlaps(job: ExportJob) -> bool:
 
 
 def _refuse_recompute(job: ExportJob) -> None:
-    plan = job.plan
-    granularity = plan.recompute.granularity
-    if granularity == "none":
-        return
-    if granularity == "selective":
+    if job.plan.recompute.granularity == "selective":
         raise _cannot("recompute.granularity", "it recomputes whole layers only")
-    if (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) < max(
-        layers_of_chunks(plan)
-    ):
+    if job.recomputes_some:
         raise _cannot("recompute.layers_per_stage", "all layers of a stage are recomputed or none")
 
 

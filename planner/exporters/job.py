@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.exporters.errors import Inexpressible
+from planner.plan import recomputed_per_chunk
 from planner.schedule.registry import kind_of
 from planner.specs.cluster.spec import default_hosts
 from planner.specs.names import check_host
 from planner.training.estimate import ahead_of
+from planner.training.search.layouts.default import layers_of_chunks
 from planner.wording.printable import printable
 
 if TYPE_CHECKING:
@@ -62,6 +64,15 @@ class ExportJob:
             f"plan {self.rank}: {self.model.name} on {self.cluster.name}, "
             f"{self.plan.degrees.devices} devices"
         )
+
+    @property
+    def recomputes_some(self) -> bool:
+        """Whether full recomputation is of some layers of a chunk alone."""
+        plan = self.plan
+        if plan.recompute.granularity != "full":
+            return False
+        count = recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0
+        return count < max(layers_of_chunks(plan))
 
     @property
     def slug(self) -> str:

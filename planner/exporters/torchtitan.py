@@ -16,7 +16,6 @@ from planner.exporters.job import needs_framework
 from planner.exporters.quoting import docstring
 from planner.exporters.torch_pipelining import module_names
 from planner.importers.torchtitan import FLAVORS
-from planner.plan import recomputed_per_chunk
 from planner.training.search.layouts.default import layers_of_chunks
 
 if TYPE_CHECKING:
@@ -260,10 +259,7 @@ def _states(job: ExportJob) -> Assignments:
 def _memory(job: ExportJob) -> Assignments:
     plan = job.plan
     granularity = plan.recompute.granularity
-    whole = (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) >= max(
-        layers_of_chunks(plan)
-    )
-    if granularity == "full" and not whole:
+    if job.recomputes_some:
         raise _cannot("recompute.layers_per_stage", "all layers are recomputed or none")
     if granularity == "selective":
         modules = job.software.recompute.selective_modules
