@@ -25,11 +25,17 @@ KIND = "an Accelerate configuration"
 
 _FSDP, _PARALLEL = "fsdp_config", "parallelism_config"
 _PRECISIONS = {"no": "fp32", "fp16": "fp16", "bf16": "bf16", "fp8": "fp8"}
-_FULL, _GRADIENTS, _IN_NODES = "full", "optimizer+gradients", "in nodes"
-_STRATEGIES = {"FULL_SHARD": _FULL, "1": _FULL, "SHARD_GRAD_OP": _GRADIENTS, "2": _GRADIENTS,
-               "NO_SHARD": "none", "3": "none", "HYBRID_SHARD": _IN_NODES, "4": _IN_NODES,
-               "HYBRID_SHARD_ZERO2": "in nodes, gradients", "5": "in nodes, gradients"}  # fmt: skip
-"""`fsdp_sharding_strategy` of FSDP's first version, by name or number."""
+_FULL, _GRADIENTS = "full", "optimizer+gradients"
+_STRATEGIES = {
+    "FULL_SHARD": (_FULL, False),
+    "SHARD_GRAD_OP": (_GRADIENTS, False),
+    "NO_SHARD": ("none", False),
+    "HYBRID_SHARD": (_FULL, True),
+    "HYBRID_SHARD_ZERO2": (_GRADIENTS, True),
+}
+"""`fsdp_sharding_strategy` of FSDP's first version, by name or by number from 1: what replicas
+share, and whether within nodes alone."""
+_NUMBERED = {str(number): name for number, name in enumerate(_STRATEGIES, start=1)}
 _OTHERS = {
     "DEEPSPEED": "read the file that its deepspeed_config_file names",
     "MEGATRON_LM": "write its settings as flags of Megatron-LM",
@@ -130,33 +136,34 @@ def _degrees(read: Values) -> dict[str, Decision]:
 
 def _sharding(read: Values, devices: int | None, machines: int) -> dict[str, Decision]:
     """What replicas share, and among how many of them."""
-    found = _strategy(read)
-    if found == "none":
+    sharding, in_nodes = _strategy(read)
+    if sharding == "none":
         at = (_FSDP, "fsdp_sharding_strategy")
         raise read.error("replicas that share nothing are not planned with FSDP", at, "NO_SHARD")
-    if found.startswith(_IN_NODES):
-        sharding = _GRADIENTS if "gradients" in found else _FULL
+    if in_nodes:
         shared = None if devices is None or machines == 1 else devices // machines
         return {"data_sharding": sharding, **({} if shared is None else {"shard_over": shared})}
     copies = read.whole(_PARALLEL, "parallelism_config_dp_replicate_size") or 1
     shards = read.whole(_PARALLEL, "parallelism_config_dp_shard_size") or 1
     context = read.whole(_PARALLEL, "parallelism_config_cp_size") or 1
     group: dict[str, Decision] = {"shard_over": shards * context} if copies > 1 else {}
-    return {"data_sharding": found, **group}
+    return {"data_sharding": sharding, **group}
 
 
-def _strategy(read: Values) -> str:
-    """The strategy by its name; in the second version whether weights are gathered again."""
+def _strategy(read: Values) -> tuple[str, bool]:
+    """What replicas share, and whether within nodes alone; in the second version whether weights
+    are gathered again says the first."""
     for key in ("fsdp_reshard_after_forward", "fsdp_sharding_strategy"):
         stated = read.at(_FSDP, key)
         if isinstance(stated, bool):
-            return _FULL if stated else _GRADIENTS
+            return (_FULL if stated else _GRADIENTS), False
         if stated is not None:
-            if str(stated) not in _STRATEGIES:
-                names = ", ".join(name for name in _STRATEGIES if not name.isdigit())
+            name = _NUMBERED.get(str(stated), str(stated))
+            if name not in _STRATEGIES:
+                names = ", ".join(_STRATEGIES)
                 raise read.error(f"expected one of {names}", (_FSDP, key), stated)
-            return _STRATEGIES[str(stated)]
-    return _FULL
+            return _STRATEGIES[name]
+    return _FULL, False
 
 
 def _settled(
