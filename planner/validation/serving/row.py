@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
-from planner.validation.serving.launches import launched_with, starts_cold
+from planner.validation.serving.launches import (
+    AS_STATED,
+    LaunchSettings,
+    launched_with,
+    starts_cold,
+)
 from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
+    from planner.validation.serving.named import OwnEngine
     from planner.validation.serving.table import ServingRow
 
 CREDIBLE_PEAK_SHARE = 0.6
@@ -36,6 +42,9 @@ class ServingCase:
     prefill: ServingScenario | None = None
     prefill_replicas: int = 1
     decode_replicas: int = 1
+    settings: LaunchSettings = AS_STATED
+    prefill_settings: LaunchSettings = AS_STATED
+    """How the replicas of the scenario, and of `prefill`, were launched."""
     starts_cold: bool = False
     """The first requests waited for kernels to be compiled."""
 
@@ -52,9 +61,10 @@ def why_implausible(row: ServingRow) -> str | None:
     )
 
 
-def case_of(row: ServingRow) -> ServingCase:
-    """The run of a row. Raises: RowError where the row lacks what an estimate needs, or states what
-    is not estimated; PlannerError for a scenario that breaks a rule."""
+def case_of(row: ServingRow, own: OwnEngine | None = None) -> ServingCase:
+    """The run of a row. `own` stands in for the engine of its name. Raises: RowError where the row
+    lacks what an estimate needs, or states what is not estimated; PlannerError for a scenario that
+    breaks a rule."""
     if row.text("speculative") not in ("", "none"):
         raise RowError(_DRAFTS)
     mode = row.text("mode")
@@ -67,16 +77,17 @@ def case_of(row: ServingRow) -> ServingCase:
         rounds = settings.rounds or load.rounds
         least = load.least if settings.least is None else settings.least
         return ServingCase(
-            scenario=scenario_of(row, degrees, settings),
+            scenario=scenario_of(row, degrees, settings, own),
+            settings=settings,
             load=replace(load, rounds=rounds, least=least),
             starts_cold=starts_cold(launched),
         )
     if mode == "disagg":
-        return _disaggregated(row)
+        return _disaggregated(row, own)
     raise RowError(f"mode is {mode[:40]!r}; agg and disagg are known")
 
 
-def _disaggregated(row: ServingRow) -> ServingCase:
+def _disaggregated(row: ServingRow, own: OwnEngine | None) -> ServingCase:
     replicas, decoding = row.count("decode_workers"), row.required("decode_devices")
     reading = row.count("prefill_workers")
     if replicas is None or reading is None:
@@ -89,10 +100,13 @@ def _disaggregated(row: ServingRow) -> ServingCase:
     prefill = _pool_degrees(row, "prefill", prompts // reading)
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
+    writing, reads = (launched_with(launch_of(row, degrees, load)) for degrees in (decode, prefill))
     return ServingCase(
-        scenario=scenario_of(row, decode, launched_with(launch_of(row, decode, load))),
+        scenario=scenario_of(row, decode, writing, own),
+        settings=writing,
         load=load,
-        prefill=scenario_of(row, prefill, launched_with(launch_of(row, prefill, load))),
+        prefill=scenario_of(row, prefill, reads, own),
+        prefill_settings=reads,
         prefill_replicas=reading,
         decode_replicas=replicas,
     )
