@@ -206,7 +206,7 @@ def test_programs_that_do_not_train_give_sizes_and_no_plan(
 def test_flags_that_hold_most_of_a_model_are_not_passed_over(
     planner: Run, script: Callable[[str], str], flags: str, said: str
 ) -> None:
-    """Of Megatron-LM for MegaBlocks and others: without them the model is a small part of itself."""
+    """Of MegaBlocks' Megatron-LM and others: without them the model is a small part of itself."""
     done = planner("import", "model", script(f"torchrun pretrain_gpt.py {SIZES} {flags}"))
     assert done.code == 2
     assert said in done.stderr

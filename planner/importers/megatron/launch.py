@@ -268,6 +268,7 @@ def launch_of(
         gradient_reduce_dtype="bf16" if reduces_in_bf16(flags) else None,
         allocator=None,
         files=(),
+        other_work=None,
         rank_order="tp-cp-ep-pp-dp" if flags.given("--use-tp-pp-dp-mapping") else "tp-cp-ep-dp-pp",
         software=_software(flags, mixture="moe" in model),
         notes=notes,
