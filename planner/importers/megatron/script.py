@@ -22,6 +22,7 @@ from planner.importers.megatron.command import (
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.folders import readable_folders, shown_beside
 from planner.importers.megatron.launch import Launch, launch_of
+from planner.importers.megatron.programs import other_work
 from planner.importers.megatron.script_notes import describe
 from planner.importers.megatron.swift import as_megatron
 from planner.importers.megatron.world import devices, devices_of_a_node, slurm_variables
@@ -211,6 +212,7 @@ def _launch(
         node_devices=devices_of_a_node(chosen, source.text),
         allocator=allocator_of(chosen, followed.variables),
         files=followed.files,
+        other_work=other_work(chosen),
     )
     describe(launch, chosen, flags, followed, where)
     return launch
