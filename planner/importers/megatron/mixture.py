@@ -16,7 +16,7 @@ from planner.importers.patterns import first_and_frequency, read_pattern
 _SHARED = "--n-shared-experts"
 _FREQUENCY = "--moe-layer-freq"
 _DENSE = "--first-k-dense-replace"
-_OF_EXPERTS = re.compile(r"[-_](?:moe|experts?)(?:[-_]|$)")
+_OF_EXPERTS = re.compile(r"[-_.](?:moe|experts?)(?:[-_]|$)")
 _NONE = ("", "0", "1", "none", "false")
 """Values that give a model no experts."""
 _OF_DEEPSPEED = (
