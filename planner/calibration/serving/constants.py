@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any
 from planner.calibration.tunable import Constants, Tunable, rounded
 from planner.serving.estimate import forget_prices
 from planner.serving.scenario import WEIGHT_BYTES
-from planner.specs.engine import ArithmeticLaw, EngineProfile, KernelLaw, KernelTable, ReadingLaw
+from planner.specs.engine import EngineProfile, KernelLaw, KernelTable, PromptLaw, ReadingLaw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from planner.serving.scenario import ServingScenario
 
-Floored = KernelLaw | ReadingLaw | ArithmeticLaw
+Floored = KernelLaw | ReadingLaw | PromptLaw
 
 FLOORS = "floors"
-BY_FORMAT = ("products", "experts", "attention", "latent_attention")
-ALIKE = ("prefill_attention", "latent_prefill_attention")
+BY_FORMAT = (
+    *("products", "experts", "attention", "latent_attention"),
+    *("prefill_attention", "latent_prefill_attention"),
+)
+SHARES = ("bandwidth", "peak")
 HOST = "host"
 HEAD_FORMAT = next(iter(WEIGHT_BYTES))
 """Head and router stay in 16 bits."""
@@ -78,9 +81,9 @@ def _used(scenario: ServingScenario) -> set[str]:
     """The laws that a replica's steps are priced with."""
     degrees, moe, mla = scenario.degrees, scenario.model.moe, scenario.model.mla
     formats = {scenario.attention_format, scenario.shared_format, HEAD_FORMAT}
-    reading = "attention" if mla is None else "latent_attention"
-    prompts = "prefill_attention" if mla is None else "latent_prefill_attention"
-    found = {FLOORS, HOST, f"{reading}.{scenario.kv}", prompts}
+    cache = "" if mla is None else "latent_"
+    found = {FLOORS, HOST}
+    found |= {f"{cache}{part}.{scenario.kv}" for part in ("attention", "prefill_attention")}
     found |= {f"products.{number_format}" for number_format in formats}
     if moe is not None:
         found.add(f"experts.{scenario.expert_format}")
@@ -101,11 +104,9 @@ def _tunables(holder: EngineOnDevice) -> Iterator[Tunable]:
     yield _time(FLOORS, 1.0)
     for part in BY_FORMAT:
         for number_format, law in getattr(table, part).items():
-            yield _share(f"{part}.{number_format}.bandwidth")
-            if hasattr(law, "peak"):
-                yield _share(f"{part}.{number_format}.peak")
-    for part in ALIKE:
-        yield _share(f"{part}.peak")
+            for share in SHARES:
+                if hasattr(law, share):
+                    yield _share(f"{part}.{number_format}.{share}")
     yield _time("all_reduce.one_shot", table.all_reduce.one_shot)
     yield _share("all_reduce.one_shot_bandwidth")
     yield _share("all_reduce.two_shot_bandwidth")
@@ -186,6 +187,5 @@ def _with_floors(table: KernelTable, times: float) -> KernelTable:
         part: {name: lifted(law) for name, law in getattr(table, part).items()}
         for part in BY_FORMAT
     }
-    update |= {part: lifted(getattr(table, part)) for part in ALIKE}
     update["small_kernel"] = rounded(table.small_kernel * times)
     return table.model_copy(update=update)
