@@ -35,7 +35,7 @@ def check(
         list[str],
         typer.Argument(
             metavar="FILE[#RANK]...",
-            help="Plans of plan files, Megatron-LM scripts, DeepSpeed JSON, Accelerate YAML.",
+            help="Plans of plan files, Megatron-LM scripts, DeepSpeed JSON, Accelerate and AutoModel YAML.",
             show_default=False,
         ),
     ],

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.importers.accelerate import KIND, accelerate_statement, looks_like_accelerate
+from planner.importers.automodel.model import KIND as AUTOMODEL
+from planner.importers.automodel.model import looks_like_recipe
+from planner.importers.automodel.statement import recipe_statement
 from planner.importers.deepspeed.statement import deepspeed_statement
 from planner.importers.foreign_launches import foreign_launch
 from planner.importers.frameworks.detect import foreign_file
@@ -65,6 +68,11 @@ LAUNCH_FORMATS = (
         name=KIND,
         looks_like=looks_like_accelerate,
         read=lambda source, given: accelerate_statement(source, given.model),
+    ),
+    LaunchFormat(
+        name=AUTOMODEL,
+        looks_like=looks_like_recipe,
+        read=lambda source, given: recipe_statement(source, given.model),
     ),
     LaunchFormat(
         name="a Megatron-LM command or script",
