@@ -15,6 +15,8 @@ from planner.importers.foreign_launches import foreign_launch
 from planner.importers.frameworks.detect import foreign_file
 from planner.importers.megatron.script import looks_like_script
 from planner.importers.megatron.statement import script_statement
+from planner.importers.torchtitan_toml import KIND as TORCHTITAN
+from planner.importers.torchtitan_toml import looks_like_toml, toml_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,6 +75,11 @@ LAUNCH_FORMATS = (
         name=AUTOMODEL,
         looks_like=looks_like_recipe,
         read=lambda source, given: recipe_statement(source, given.model),
+    ),
+    LaunchFormat(
+        name=TORCHTITAN,
+        looks_like=looks_like_toml,
+        read=lambda source, given: toml_statement(source, given.model),
     ),
     LaunchFormat(
         name="a Megatron-LM command or script",
