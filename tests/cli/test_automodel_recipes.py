@@ -51,8 +51,8 @@ def estimated(planner: Run, tmp_path: Path) -> Callable[..., Outcome]:
 
     def run(*changes: tuple[str, Any]) -> Outcome:
         recipe = json.loads(json.dumps(RECIPE))
-        for path, value in changes:
-            *groups, key = path.split(".")
+        for name, value in changes:
+            *groups, key = name.split(".")
             place = recipe
             for group in groups:
                 place = place.setdefault(group, {})
