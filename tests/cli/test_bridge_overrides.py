@@ -30,7 +30,7 @@ def plan(done: Outcome) -> dict[str, Any]:
         ("--model", "llama-3-8b", "--precision", "fp8", "--tensor", "2", "--pipeline", "2",
          "--virtual-stages", "2", "--global-batch-size", "64"),
         ("--model", "qwen3-30b-a3b", "--expert", "8", "--global-batch-size", "128",
-         "--seq-length", "4096", "--recompute", "full"),
+         "--seq-length", "4096"),
     ],
 )  # fmt: skip
 def test_exported_overrides_are_the_plan_again(
