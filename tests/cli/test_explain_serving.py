@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,13 +62,13 @@ def test_what_the_times_hang_on_and_what_would_change_them(planner: Run, plans: 
 
 
 def test_a_decision_is_priced_as_estimate_prices_it(planner: Run, plans: str) -> None:
-    document = json.loads(open(plans, encoding="utf-8").read())
+    document = json.loads(Path(plans).read_text(encoding="utf-8"))
     explained = json.loads(planner("explain", f"{plans}#1", "--json").stdout)
     lever = next(one for one in explained["decisions"] if one["name"] == "weights fp8")
     for pool in document["plans"][0]["pools"]:
         pool["weights"] = "fp8"
-    path = plans.replace("plans.json", "fp8.json")
-    open(path, "w", encoding="utf-8").write(json.dumps(document))
+    path = Path(plans).with_name("fp8.json")
+    path.write_text(json.dumps(document), encoding="utf-8")
     told = planner("estimate", "--cluster", "dgx-h100-16", "--plan", f"{path}#1", "--json")
     estimate = json.loads(told.stdout)["plans"][0]["estimate"]
     assert estimate["output_tokens_per_s"] == pytest.approx(
@@ -95,7 +96,7 @@ def test_why_not_another_way(planner: Run, plans: str) -> None:
         ("tensor=four", "--tensor: 'four' is not a whole number"),
         ("tensor=0", "--tensor"),
         ("weights=fp9", "--weights"),
-        ("tensor", "no such file"),
+        ("tensor", "'tensor' is neither a serving plan nor NAME=VALUE"),
         ("tensor=4,tensor=2", "is not NAME=VALUE, once for each name"),
     ],
 )
