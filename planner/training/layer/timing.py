@@ -163,7 +163,11 @@ def _cover(
     if collective.runs_with == SHARED_EXPERTS:
         return _beside_exchange(operators, costs, collective)
     overlap = workload.software.overlaps(workload.precision)
-    if collective.axis != "tensor" or "tensor" not in overlap or collective.operation == "all_reduce":
+    if (
+        collective.axis != "tensor"
+        or "tensor" not in overlap
+        or collective.operation == "all_reduce"
+    ):
         return OperatorTime()
     feeds = collective.in_forward and collective.operation == "all_gather"
     neighbour = _neighbour(operators, index, 1 if feeds else -1)
