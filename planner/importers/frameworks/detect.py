@@ -17,7 +17,7 @@ from planner.specs.files.yaml_file import parse_document
 
 NEITHER = (
     "is none of: a Hugging Face config.json, a Megatron-LM command or script, a list of "
-    "Megatron-Bridge overrides, a recipe, a file of GPT-NeoX, Primus or NeMo-RL"
+    "Megatron-Bridge overrides, a recipe, a file of GPT-NeoX, Primus, NeMo 1 or NeMo-RL"
 )
 Read = Callable[[Document, int | None], tuple[dict[str, Any], Notes]]
 
@@ -65,6 +65,10 @@ _OTHERS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
     ("a verl configuration", ("actor_rollout_ref",), None),
     ("a NeMo 1 configuration", ("trainer", "exp_manager"), None),
     ("a MaxText configuration", ("base_emb_dim",), None),
+    ("a MaxText configuration", ("per_device_batch_size", "max_target_length"), "model_name"),
+    ("a recipe of SageMaker HyperPod", ("run", "training_config"), None),
+    ("a LitGPT configuration", ("out_dir", "train", "precision"), "model_name"),
+    ("an OLMo configuration", ("run_name", "device_train_microbatch_size", "fsdp"), None),
     ("an LLM Foundry configuration", ("max_seq_len", "train_loader"), None),
     ("an Accelerate configuration", ("distributed_type", "compute_environment"), None),
     ("a plan document", ("plans", "schema"), None),

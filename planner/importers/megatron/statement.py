@@ -64,6 +64,12 @@ def script_statement(
         vocabulary=vocabulary,
         usual_vocabulary=None if given is None else given.vocab_size,
     )
+    if launch.other_work is not None:
+        raise launch.error(
+            f"{launch.other_work}, which no step of training prices",
+            "",
+            hint=f"`planner import model {source.path}` reads the model's sizes",
+        )
     model = build_model(launch.document(), name=source.stem)
     if given is not None:
         problems = list(_contradictions(launch, model, given))
