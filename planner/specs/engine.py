@@ -56,11 +56,15 @@ class ReadingLaw(Input):
     bandwidth: Share
 
 
-class ArithmeticLaw(Input):
-    """A kernel that arithmetic in 16 bits bounds whatever its shape."""
+class PromptLaw(Input):
+    """Attention of prompts: floor + tokens (keys + ramp) · arithmetic of a pair, where each token
+    sees so many keys on average. Rows of few keys fill the device less, by the `ramp`."""
 
     floor: Seconds
     peak: Share
+    """Of arithmetic in 16 bits, over many keys."""
+    ramp: Number
+    """Tokens."""
 
 
 class AllReduceLaw(Input):
@@ -95,12 +99,16 @@ class KernelTable(Input):
     """Decode attention, by format of the KV cache."""
     latent_attention: dict[str, KernelLaw]
     """The same over a compressed KV cache, with absorbed up-projections."""
-    prefill_attention: ArithmeticLaw
-    latent_prefill_attention: ArithmeticLaw
+    prefill_attention: dict[str, PromptLaw]
+    """By format of the KV cache, in which prompts are read where it is narrower."""
+    latent_prefill_attention: dict[str, PromptLaw]
     all_reduce: AllReduceLaw
     exchange: ExchangeLaw
     small_kernel: Seconds
     """One elementwise kernel in a recorded graph."""
+    shared_beside: Constant[Count] | None = None
+    """Tokens of a step up to which shared experts run beside the routed ones, in a stream of their
+    own; none where one kernel follows the other."""
 
 
 class LayerCounts(Input):
@@ -181,6 +189,9 @@ class MemoryRule(Input):
     prefix_cache: Constant[bool] | None = None
     """Whether blocks of earlier prompts are found again by their tokens; none where nothing is
     stated."""
+    whole_context: Constant[bool] | None = None
+    """Whether layers that attend to a window cache the whole context all the same; none where they
+    cache the window."""
 
 
 class Handover(Input):
