@@ -230,8 +230,10 @@ def test_the_output_layer_runs_in_8_bits_where_the_framework_does(
 def test_biases_of_experts_are_spread_slowly(estimate: Callable[..., dict[str, Any]]) -> None:
     """One access forward and four backward, 4 bytes each (Megatron-LM
     `TEGroupedMLP._apply_bias`), run at 0.45 of the rate of the others."""
-    flags = ("--cluster", "dgx-h100-16", "--nodes", "2", "--model", "gpt-oss-120b", "--expert", "16",
-             "--seq-length", "4096", "--global-batch-size", "64", "--micro-batch-size", "1")  # fmt: skip
+    flags = (
+        *("--cluster", "dgx-h100-16", "--nodes", "2", "--model", "gpt-oss-120b", "--expert", "16"),
+        *("--seq-length", "4096", "--global-batch-size", "64", "--micro-batch-size", "1"),
+    )
     share = {"value": 1, "basis": "default", "source": "as fast as any"}
     tree = yaml.safe_load((SOFTWARE / "megatron-core-perf.yaml").read_text(encoding="utf-8"))
     slow = estimate("megatron-core-perf", *flags)
