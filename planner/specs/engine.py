@@ -29,8 +29,9 @@ Share = Annotated[Fraction, Field(gt=0)]
 
 
 class KernelLaw(Input):
-    """Time of one kernel: floor + (traffic^x + arithmetic^x)^(1/x), where traffic and arithmetic
-    are seconds at the stated shares of the device's rates."""
+    """Time of one kernel: floor + (traffic^x + arithmetic^x + chain^x)^(1/x), where traffic and
+    arithmetic are seconds at the stated shares of the device's rates, and the chain is as long as
+    the dimension that a product sums over."""
 
     floor: Seconds
     """Of a kernel with next to nothing to do, in a recorded graph."""
@@ -40,6 +41,9 @@ class KernelLaw(Input):
     """Share of the peak rate that large shapes reach."""
     arithmetic: Arithmetic
     """The number format that the products are done in."""
+    chain: Seconds = 0.0
+    """For each element of the summed dimension, which such a kernel does not divide among
+    processors."""
 
 
 class ExpertLaw(KernelLaw):
@@ -106,6 +110,9 @@ class KernelTable(Input):
     exchange: ExchangeLaw
     small_kernel: Seconds
     """One elementwise kernel in a recorded graph."""
+    shared_fused: Constant[bool] | None = None
+    """Whether a shared expert is one more routed one, which all tokens choose, where every device
+    holds a part of each expert; none: it is not."""
     shared_beside: Constant[Count] | None = None
     """Tokens of a step up to which shared experts run beside the routed ones, in a stream of their
     own; none where one kernel follows the other."""

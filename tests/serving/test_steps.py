@@ -10,7 +10,8 @@ import pytest
 from planner.errors import RuleError
 from planner.serving.estimate import estimate, estimate_decode_pool, prices
 from planner.serving.layer.attention import readings
-from planner.serving.layer.laws import activated, experts_s
+from planner.serving.layer.laws import activated, experts_s, product_s
+from planner.serving.layer.layers import expert_part_s, mlp_part_s
 from planner.serving.layer.network import all_reduce_s
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.memory import serving_memory
@@ -116,6 +117,29 @@ def test_shared_experts_run_beside_the_routed_ones_of_short_steps() -> None:
     ]
     floor = table.products["fp8-block"].floor
     assert saved_s == [pytest.approx(58 * 2 * floor), pytest.approx(0, abs=1e-9)]
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "measured_s"), [(2112, 7168, 123e-6), (3072, 1536, 30e-6), (7168, 2048, 34e-6)]
+)
+def test_undivided_sums_take_the_time_of_their_chain(n: int, k: int, measured_s: float) -> None:
+    """Kernels of 64 tokens on an MI325X, SGLang 0.5.9 (SemiAnalysisAI/InferenceX, issue 863)."""
+    one = scenario("deepseek-v3", "mi325x", "sglang", "fp8-block", tensor=8)
+    found = product_s(one, np.array([64.0]), n, k, "fp8-block")
+    assert float(found[0]) == pytest.approx(measured_s, rel=0.15)
+
+
+def test_fused_shared_experts_are_one_more_expert() -> None:
+    """SGLang on AMD devices: 2,048 x 7,168 of one more expert for every token, divided 8 ways; with
+    whole experts on a device it is computed apart."""
+    tokens = np.array([4.0])
+    for expert, fused in ((1, True), (8, False)):
+        one = scenario("deepseek-v3", "mi355x", "sglang", "fp8-block", tensor=8, expert=expert)
+        table = one.table.model_copy(update={"shared_fused": None})
+        apart = replace(one, engine=one.engine.model_copy(update={"kernels": {"cdna": table}}))
+        less_s = float((expert_part_s(apart, tokens) - expert_part_s(one, tokens))[0])
+        products_s = float(mlp_part_s(one, tokens, 2048)[0])
+        assert (0.2 * products_s < less_s < products_s) if fused else less_s == 0
 
 
 def test_sparse_attention_of_a_long_prompt_costs_what_its_operator_table_says() -> None:

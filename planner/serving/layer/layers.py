@@ -99,11 +99,15 @@ def expert_part_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     moe = model.moe
     assert moe is not None
     total = product_s(scenario, tokens, moe.num_experts, model.hidden_size, _UNQUANTISED)
-    routed = experts_s(scenario, tokens * degrees.attention_data)
-    if moe.shared_expert_ffn_hidden_size:
-        shared = _mlp_products_s(scenario, tokens, moe.shared_expert_ffn_hidden_size)
-        routed = _beside(scenario, tokens, routed, shared)
-    total = total + routed
+    fused, width = scenario.table.shared_fused, moe.shared_expert_ffn_hidden_size or 0
+    together = tokens * degrees.attention_data
+    if fused is not None and fused.value and degrees.expert == 1:
+        total = total + experts_s(scenario, together, width / moe.ffn_hidden_size)
+    elif width:
+        shared = _mlp_products_s(scenario, tokens, width)
+        total = total + _beside(scenario, tokens, experts_s(scenario, together), shared)
+    else:
+        total = total + experts_s(scenario, together)
     kernels = scenario.engine.small_kernels.experts
     total = total + small_s(scenario, kernels, tokens, model.hidden_size)
     if degrees.attention_data == 1:
