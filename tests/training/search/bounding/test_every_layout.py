@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
 
-LAYERS = 12
+LAYERS = 14
 SPACE = Restrictions(
     tensor=(1,),
     pipeline=(2, 4),
@@ -119,11 +119,12 @@ def spread_bounds_s(
     """[N]: bounds over all spreads of layers over chunks that may take less than `below_s`, each
     with the best averages of paths."""
     stages = LayoutStages.of(scenario, table, batch)
-    cases = SpreadCases.of(scenario, table, batch, stages, np.arange(len(batch)), below_s)
+    below = np.full(len(batch), below_s)
+    cases = SpreadCases.of(scenario, table, batch, stages, np.arange(len(batch)), below)
     sends = send_mode(scenario.job.software, batch.schedule)
     spreads = SpreadBounds(batch.schedule, batch.pipeline, sends, cases, LAYERS, Solver())
     for case in range(len(cases)):
-        spreads.raise_bound(case, UNLIMITED)
+        spreads.raise_bound(case, UNLIMITED, rounds=2)
     found = np.full(len(batch), np.inf)
     np.minimum.at(found, cases.combination, spreads.bound_s)
     return found
