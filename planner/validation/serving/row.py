@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
-from planner.validation.serving.launches import launched_with, starts_cold
+from planner.validation.serving.decode_limits import decode_limit
+from planner.validation.serving.launches import launched_with, offline_requests, starts_cold
 from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
@@ -66,9 +67,10 @@ def case_of(row: ServingRow) -> ServingCase:
             raise RowError(_DRAFTS)
         rounds = settings.rounds or load.rounds
         least = load.least if settings.least is None else settings.least
+        requests = offline_requests(launched) or load.concurrency
         return ServingCase(
             scenario=scenario_of(row, degrees, settings),
-            load=replace(load, rounds=rounds, least=least),
+            load=replace(load, concurrency=requests, rounds=rounds, least=least),
             starts_cold=starts_cold(launched),
         )
     if mode == "disagg":
@@ -89,8 +91,10 @@ def _disaggregated(row: ServingRow) -> ServingCase:
     prefill = _pool_degrees(row, "prefill", prompts // reading)
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
+    launched = launch_of(row, decode, load)
+    most = decode_limit(launched, readers=reading, writers=replicas)
     return ServingCase(
-        scenario=scenario_of(row, decode, launched_with(launch_of(row, decode, load))),
+        scenario=scenario_of(row, decode, replace(launched_with(launched), max_running=most)),
         load=load,
         prefill=scenario_of(row, prefill, launched_with(launch_of(row, prefill, load))),
         prefill_replicas=reading,
@@ -103,6 +107,8 @@ def _pool_degrees(row: ServingRow, pool: str, devices: int) -> ServingDegrees:
     tensor = row.count(f"{pool}_tensor") or 1
     stated = row.text(f"{pool}_attention_data").lower()
     if stated in ("true", "false"):
+        # Where the flag is on, ranks of attention data are counted in the tensor degree, too.
+        tensor = 1 if stated == "true" and tensor == devices else tensor
         data = max(1, devices // tensor) if stated == "true" else 1
         tensor = devices if stated == "false" else tensor
     else:
