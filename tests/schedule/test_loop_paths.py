@@ -3,7 +3,7 @@ sends and number of microbatches."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -33,9 +33,9 @@ def test_no_path_is_longer_than_the_step(sends: Sends) -> None:
     for p, v, m in sizes(rng, 60):
         few = min(m, 3 * p + m % p)
         paths = loop_paths(interleaved(p, v, few), sends)
-        durations = random_durations(rng, p, v, sends)
-        found = lengths(paths, durations, m - few)
-        step_s = simulate(interleaved(p, v, m), durations).span_s
+        seconds = random_seconds(rng, p, v)
+        found = lengths(paths, seconds, m - few)
+        step_s = simulate(interleaved(p, v, m), seconds.durations(sends)).span_s
         assert found.max() <= step_s * (1 + 1e-9)
         shares.append(found.max() / step_s)
     assert len(shares) > 10
@@ -49,16 +49,16 @@ def test_paths_of_simulations_are_there_with_more_microbatches(sends: Sends) -> 
     shares = []
     for p, v, m in sizes(rng, 60):
         few = m if m % p else min(m, 3 * p)
-        durations = random_durations(rng, p, v, sends)
-        timeline = simulate(interleaved(p, v, few), durations)
+        seconds = random_seconds(rng, p, v)
+        timeline = simulate(interleaved(p, v, few), seconds.durations(sends))
         paths = found_paths(timeline, sends)
-        assert lengths(paths, durations, 0).max() == pytest.approx(timeline.span_s)
-        step_s = simulate(interleaved(p, v, m), durations).span_s
-        shares.append(lengths(paths, durations, m - few).max() / step_s)
+        assert lengths(paths, seconds, 0).max() == pytest.approx(timeline.span_s)
+        step_s = simulate(interleaved(p, v, m), seconds.durations(sends)).span_s
+        shares.append(lengths(paths, seconds, m - few).max() / step_s)
         assert shares[-1] <= 1 + 1e-9
         for _ in range(3):
-            others = random_durations(rng, p, v, sends)
-            step_s = simulate(interleaved(p, v, m), others).span_s
+            others = random_seconds(rng, p, v)
+            step_s = simulate(interleaved(p, v, m), others.durations(sends)).span_s
             assert lengths(paths, others, m - few).max() <= step_s * (1 + 1e-9)
     assert np.mean(shares) > 0.95
 
@@ -79,27 +79,44 @@ def interleaved(p: int, v: int, m: int) -> Schedule:
     return build("interleaved", stages=p, virtual_stages=v, num_microbatches=m)
 
 
-def random_durations(rng: np.random.Generator, p: int, v: int, sends: Sends) -> Durations:
-    there, back = rng.uniform(0, 0.3, (2, p * v - 1))
-    return Durations(
-        forward_s=rng.uniform(0.5, 1.5, (p, v)),
-        backward_s=rng.uniform(1, 3, (p, v)),
-        forward_send_s=there,
-        backward_send_s=back,
-        sends=sends,
-        reduction_s=rng.uniform(0, 6, p),
+class Seconds(NamedTuple):
+    """Of passes [p, v], sends [V − 1] and reductions [p]."""
+
+    forward: Floats
+    backward: Floats
+    there: Floats
+    back: Floats
+    reduction: Floats
+
+    def durations(self, sends: Sends) -> Durations:
+        return Durations(
+            forward_s=self.forward,
+            backward_s=self.backward,
+            forward_send_s=self.there,
+            backward_send_s=self.back,
+            sends=sends,
+            reduction_s=self.reduction,
+        )
+
+
+def random_seconds(rng: np.random.Generator, p: int, v: int) -> Seconds:
+    return Seconds(
+        rng.uniform(0.5, 1.5, (p, v)),
+        rng.uniform(1, 3, (p, v)),
+        rng.uniform(0, 0.3, p * v - 1),
+        rng.uniform(0, 0.3, p * v - 1),
+        rng.uniform(0, 6, p),
     )
 
 
-def lengths(paths: LoopPaths, durations: Durations, microbatches: int) -> Floats:
+def lengths(paths: LoopPaths, seconds: Seconds, microbatches: int) -> Floats:
     """[J]: seconds of paths with so many microbatches more."""
-    p = len(durations.reduction_s)
-    more = paths.groups_more(p, np.array([float(microbatches)]))
-    found = (paths.forward + more) @ durations.forward_s.T.ravel()
-    found += (paths.backward + more) @ durations.backward_s.T.ravel()
-    found += (paths.forward_sends + paths.waits[0] * more[:, :-1]) @ durations.forward_send_s
-    found += (paths.backward_sends + paths.waits[1] * more[:, 1:]) @ durations.backward_send_s
-    return np.asarray(found + durations.reduction_s[paths.end])
+    more = paths.groups_more(len(seconds.reduction), np.array([float(microbatches)]))
+    found = (paths.forward + more) @ seconds.forward.T.ravel()
+    found += (paths.backward + more) @ seconds.backward.T.ravel()
+    found += (paths.forward_sends + paths.waits[0] * more[:, :-1]) @ seconds.there
+    found += (paths.backward_sends + paths.waits[1] * more[:, 1:]) @ seconds.back
+    return np.asarray(found + seconds.reduction[paths.end])
 
 
 def test_equal_chunks_and_free_sends_make_the_last_stage_decide() -> None:
