@@ -196,6 +196,7 @@ def search_serving(
             weights=served.weights,
             kv_format=served.kv_format,
             disaggregated=values.switch("--disaggregated", served.disaggregated),
+            confidence=values.share("--confidence", served.confidence, below=1.0),
             progress=line.update_serving,
             **words,
             **lists,
@@ -217,6 +218,7 @@ def search_serving(
                 currency=None
                 if found.job.cluster.prices is None
                 else found.job.cluster.prices.currency,
+                slo=found.load.slo,
                 assumptions=found.assumptions,
             )
         )

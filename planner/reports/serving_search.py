@@ -9,12 +9,14 @@ from rich.text import Text
 
 from planner.budget import Stopped
 from planner.reports.layout import bullets, heading, numbers_table, paragraph
+from planner.serving.accuracy import chance_kept, shares_of
+from planner.serving.limits import compared
 from planner.serving.search.result import value_of
 from planner.specs.serving import serving_defaults
 from planner.wording.units import count, percent, plural, three_digits, time_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
     from rich.table import Table
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from planner.serving.forecast import Offer
     from planner.serving.search.result import ServingSearch
     from planner.specs.model.spec import ModelSpec
+    from planner.specs.serving_load import ServiceLevel
 
 _VALUES = {
     "throughput": "output tokens per second",
@@ -31,6 +34,8 @@ _VALUES = {
     "energy": "joules for an output token",
 }
 _FRONT_ROWS = 12
+_NEARLY = 0.99
+"""Chance above which no figure is given."""
 
 
 def serving_search_report(
@@ -39,9 +44,11 @@ def serving_search_report(
     model: ModelSpec,
     cluster: str,
     currency: str | None,
+    slo: ServiceLevel | None,
     assumptions: Sequence[str],
 ) -> RenderableType:
-    """Plans, the best first; where none keeps the limits, what comes closest."""
+    """Plans, the best first; where none keeps the limits, what comes closest. `slo`: the limits of
+    the load as they are stated."""
     parts: list[RenderableType] = [paragraph(_answer(search, currency), style="bold")]
     parts.append(
         paragraph(
@@ -53,6 +60,7 @@ def serving_search_report(
         best = search.offers[0]
         parts += [
             paragraph(ranges_text(best, mixture=model.moe is not None)),
+            *map(paragraph, _chances(best, slo, mixture=model.moe is not None)),
             heading("The best plan"),
             bullets(pool_text(pool) for pool in best.plan.pools),
             heading("Plans"),
@@ -146,6 +154,22 @@ def ranges_text(offer: Offer, *, mixture: bool) -> str:
     ends = "–".join(map(three_digits, found["output_tokens_per_s_per_device"]))
     level = f"{serving_defaults().ranges.level:.0%} ranges of the means"
     return f"{level}: {', '.join(said)}, {ends} output tokens per second on each device."
+
+
+def _chances(offer: Offer, slo: ServiceLevel | None, *, mixture: bool) -> Iterator[str]:
+    """How sure it is that each limit is kept."""
+    found, shares = offer.forecast, shares_of(mixture=mixture)
+    said = []
+    for name, seconds, limit_s in compared(slo, found.ttft, found.tpot):
+        figure, statistic = name.split()
+        chance = chance_kept(seconds, limit_s, getattr(shares, figure))
+        said.append(f"{figure.upper()} {statistic} within {_ms(limit_s)}: {_chance(chance)}")
+    if said:
+        yield f"Chance that a limit is kept, by how far published runs are off: {', '.join(said)}."
+
+
+def _chance(share: float) -> str:
+    return "over 99%" if share > _NEARLY else f"{share:.0%}"
 
 
 def pool_text(pool: ServingPool) -> str:
