@@ -12,6 +12,7 @@ from planner.specs.serving import serving_defaults
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from planner.hardware.links import ProcessGroup
     from planner.serving.placement import ExpertRouting, PlacedExperts
     from planner.specs.device import DeviceSpec
     from planner.specs.engine import (
@@ -98,6 +99,8 @@ class ServingScenario:
     """Of one device, one direction; None: what the device file says."""
     stage_link: StageLink | None = None
     """None: sends between stages take no time."""
+    stage_group: ProcessGroup | None = None
+    """The devices of a stage, where they lie in several fast fabrics; None: one holds them."""
     drafting: Drafting | None = None
     """Drafts of tokens; None: one token for each sequence in a step."""
     routing: ExpertRouting | None = None

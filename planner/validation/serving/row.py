@@ -10,7 +10,12 @@ from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
 from planner.validation.serving.decode_limits import decode_limit
-from planner.validation.serving.launches import launched_with, offline_requests, starts_cold
+from planner.validation.serving.launches import (
+    is_data_parallel,
+    launched_with,
+    offline_requests,
+    starts_cold,
+)
 from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
@@ -92,6 +97,8 @@ def _disaggregated(row: ServingRow) -> ServingCase:
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
     launched = launch_of(row, decode, load)
+    if is_data_parallel(launched):
+        decode = replace(decode, tensor=1, attention_data=decode.devices)
     most = decode_limit(launched, readers=reading, writers=replicas)
     return ServingCase(
         scenario=scenario_of(row, decode, replace(launched_with(launched), max_running=most)),
