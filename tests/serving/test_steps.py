@@ -170,8 +170,7 @@ def test_stages_over_several_nodes_sum_over_the_network() -> None:
     assert found.tolist() == [collectives.all_reduce_s(group, size) for size in sizes]
     assert 20e-6 < found[0] < 60e-6
     assert all_reduce_s(across, 8, sizes).tolist() == all_reduce_s(inside, 8, sizes).tolist()
-    ranks = {"weights": "fp8-block", "attention_data": 16, "expert": 16}
-    near = scenario("deepseek-v3", "h100-sxm-80gb", "trtllm", **ranks)
+    near = replace(inside, degrees=ServingDegrees(attention_data=16, expert=16))
     tokens = np.array([64.0])
     assert routed_s(replace(near, stage_group=group), tokens)[0] > routed_s(near, tokens)[0]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from planner.hardware.described import device_from_spec
 from planner.hardware.fabric import Fabric
-from planner.hardware.links import NodeKind, Topology
+from planner.hardware.group import NodeKind
+from planner.hardware.links import Topology
 from planner.specs.files import catalog
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Text
 from planner.specs.files.problems import validate
