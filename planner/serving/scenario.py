@@ -44,6 +44,10 @@ KV_BYTES = {"bf16": 2.0, "fp8": 1.0}
 """Bytes of one element of the KV cache."""
 
 
+PROMPT_ARITHMETIC = "bf16"
+"""Attention of prompts multiplies in 16 bits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingDegrees:
     """How one replica is divided. Attention is divided `tensor` ways in each of `attention_data`
@@ -191,6 +195,17 @@ class ServingScenario:
         if rate is None:
             raise RuleError("format", f"{self.device.name} states no peak rate in {arithmetic}")
         return rate
+
+    def sustained_peak(self, arithmetic: str) -> float:
+        """The same as products find it that follow each other without a pause, at the power that
+        the device may take: as in training steps. Raises: RuleError."""
+        return self.peak(arithmetic) * self.device.sustained.matmul.value
+
+    @property
+    def prompt_flop_per_s(self) -> float:
+        """Attention of prompts multiplies in 16 bits, one prompt after the other. Raises:
+        RuleError."""
+        return self.peak(PROMPT_ARITHMETIC) * self.device.sustained.attention.value
 
     def product_law(self, number_format: str) -> KernelLaw:
         """Products with weights in a format. Raises: RuleError."""

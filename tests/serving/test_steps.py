@@ -121,6 +121,26 @@ def test_shared_experts_run_beside_the_routed_ones_of_short_steps() -> None:
     assert saved_s == [pytest.approx(58 * 2 * floor), pytest.approx(0, abs=1e-9)]
 
 
+def test_long_products_run_at_the_power_that_training_sustains() -> None:
+    """A step of 8,192 tokens on an H100: its products take what training runs find of the short
+    kernels of the operator tables (`sustained` of the device); a decoding one streams weights."""
+    one = scenario(device="h100-sxm-80gb", weights="bf16")
+    tokens = np.array([4.0, 8192.0])
+    free = one.device.model_copy(
+        update={
+            "sustained": one.device.sustained.model_copy(
+                update={"matmul": one.device.sustained.matmul.model_copy(update={"value": 1.0})}
+            )
+        }
+    )
+    short, long = (
+        product_s(one, tokens, 8192, 8192, "bf16")
+        / product_s(replace(one, device=free), tokens, 8192, 8192, "bf16")
+    ).tolist()
+    assert short == pytest.approx(1, rel=0.01)
+    assert long == pytest.approx(1 / one.device.sustained.matmul.value, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("n", "k", "measured_s"), [(2112, 7168, 123e-6), (3072, 1536, 30e-6), (7168, 2048, 34e-6)]
 )

@@ -34,7 +34,7 @@ def law_s(
 ) -> Floats:
     """Seconds of a kernel that moves `size_bytes` and does `flop`, with so many terms in a sum."""
     traffic_s = size_bytes / (scenario.memory_bytes_per_s * law.bandwidth)
-    arithmetic_s = flop / (scenario.peak(law.arithmetic) * law.peak)
+    arithmetic_s = flop / (scenario.sustained_peak(law.arithmetic) * law.peak)
     chain_s = law.chain * summed
     together_s = (traffic_s**blend + arithmetic_s**blend + chain_s**blend) ** (1 / blend)
     total: Floats = law.floor + together_s
