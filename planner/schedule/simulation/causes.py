@@ -24,7 +24,7 @@ def counts_to_ends(timeline: Timeline, stages: Sequence[int]) -> Ints:
     stage's own counts."""
     graph = timeline.graph
     left, right, ends = graph.left, graph.right, timeline.ends
-    cause = np.where(ends[right] > ends[left], right, left).tolist()
+    cause = np.where(ends[right] > ends[left], right, left)
     weight = graph.weight
     size = len(timeline.table)
     found = np.zeros((len(stages), size), dtype=np.int64)
@@ -36,7 +36,7 @@ def counts_to_ends(timeline: Timeline, stages: Sequence[int]) -> Ints:
         while node and node not in seen:
             seen[node] = number, len(own)
             own.append(node)
-            node = cause[node]
+            node = cause.item(node)
         path = np.array(own, dtype=np.int64)
         if node:
             earlier, place = seen[node]
