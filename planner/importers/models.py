@@ -33,6 +33,8 @@ from planner.importers.published.names import (
 )
 from planner.importers.source import STDIN, Source, load_source
 from planner.importers.torchtitan import flavor_model, looks_like_flavor
+from planner.importers.torchtitan_toml import KIND as TORCHTITAN
+from planner.importers.torchtitan_toml import looks_like_toml, toml_model
 from planner.importers.yaml_text import to_yaml
 from planner.specs.files.catalog import looks_like_path
 from planner.specs.files.document import document_of
@@ -152,6 +154,9 @@ def _new_model(
         return _finished(model, notes, name or _config_name(source, file.tree), kind, source)
     if assume is not None:
         raise source.error("--assume is for a Hugging Face config.json, which this is not")
+    if looks_like_toml(source):
+        model, notes = toml_model(source)
+        return _finished(model, notes, name or source.stem, TORCHTITAN, source)
     if is_yaml(source) and not states_flags(source.text):
         model, notes, kind = framework_model(source, vocabulary)
         return _finished(model, notes, name or source.stem, kind, source)

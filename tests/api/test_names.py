@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 FUNCTIONS = [
     "calibrate",
+    "calibrate_serving",
     "check",
     "cluster_template",
     "compare",
@@ -29,6 +30,7 @@ FUNCTIONS = [
     "estimate_serving_plan",
     "search_serving",
     "explain",
+    "explain_serving",
     "export",
     "export_all",
     "export_all_serving",
@@ -69,6 +71,7 @@ FUNCTIONS = [
 ]
 TYPES = [
     "Calibrated",
+    "CalibratedEngine",
     "CheckLimits",
     "Checked",
     "ClusterSpec",
@@ -100,6 +103,8 @@ TYPES = [
     "PricedServing",
     "PricedServingPlan",
     "ServingComparison",
+    "ServingExplanation",
+    "ServingWhyNot",
     "Proof",
     "RankedPlan",
     "ReadPlan",

@@ -74,6 +74,10 @@ class LaunchSettings:
         return engine.model_copy(update=changed)
 
 
+AS_STATED = LaunchSettings()
+"""What an engine's profile has."""
+
+
 class LaunchMatch(Input):
     """The rows an entry is about: those that have everything stated here."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from planner.stage_layout.stage_bounds import Rows
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
-from planner.training.search.mixed.class_problems import ClassProblems
+from planner.training.search.mixed.class_sends import ClassSends
 from planner.training.search.mixed.held import HeldBytes
 from planner.training.search.mixed.orders import (
     LONGEST,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from planner.arrays import Bools, Floats, Ints
     from planner.stage_layout.problem import LayoutProblem
-    from planner.training.search.mixed.class_problems import ClassLinks
     from planner.training.search.mixed.classes import RowClasses
     from planner.training.search.mixed.typed import TypedCombination
 
@@ -51,7 +50,7 @@ class OrderTables:
     weight_s: Floats
     after_s: Floats
     reduction_s: Floats
-    links: ClassLinks
+    sends: ClassSends
     tied_s: Floats
     """[C]: of the reduction between the ends of the model, where they share their embedding."""
     chunk_seconds: ChunkSeconds
@@ -106,7 +105,7 @@ class CombinationTables:
         else:
             self._held_bytes = HeldBytes(of, lengths, recomputed)
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
-        self._priced = ClassProblems.of(of, classes, self._pace)
+        self._sends = ClassSends.of(of, classes, self._pace)
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
 
     @property
@@ -144,12 +143,17 @@ class CombinationTables:
         classes, pace = self._classes, self._pace
         self.stated += 1
         fits = self._fits(recomputed) if fits is None else fits
-        of_problem = [
-            self._of_problem(t, problem, recomputed)
-            for t, problem in zip(self._priced.types, self._priced.problems, strict=True)
-        ]
-        parts = [self._priced.by_class(list(one)) for one in zip(*of_problem, strict=True)]
+        of_type = {t: self._of_type(t, recomputed) for t in dict.fromkeys(pace)}
+        parts = (np.stack(tables) for tables in zip(*(of_type[t] for t in pace), strict=True))
         own, late, way, forward, backward, weight, after, reduction = parts
+        own, late, way = (
+            table + sends[..., None, None]
+            for table, sends in zip(
+                (own, late, way),
+                (self._sends.own_s, self._sends.late_s, self._sends.way_s),
+                strict=True,
+            )
+        )
         return OrderTables(
             problem=OrderProblem(
                 rows=classes.rows,
@@ -167,7 +171,7 @@ class CombinationTables:
             weight_s=weight,
             after_s=after,
             reduction_s=reduction,
-            links=self._priced.links,
+            sends=self._sends,
             tied_s=np.array(
                 [tied_reduction_s(self._of.scenarios[t], self._of.batch)[0] for t in pace]
             ),
@@ -190,12 +194,10 @@ class CombinationTables:
         last = bool(recomputed) and recomputed == int(self.recomputed[-1])
         return len(self._lengths) - 1 if self._by_rooms and last else recomputed
 
-    def _of_problem(
-        self, index: int, problem: LayoutProblem, recomputed: int
-    ) -> tuple[Floats, ...]:
-        """Of stages of a device type: own, late and way; forward, backward and its weight gradients
-        of a microbatch; what follows the pipeline; the gradient reduction."""
-        of = self._of
+    def _of_type(self, index: int, recomputed: int) -> tuple[Floats, ...]:
+        """Of stages of a device type: own, late and way without messages; forward, backward and its
+        weight gradients of a microbatch; what follows the pipeline; the gradient reduction."""
+        of, problem = self._of, self._of.problems[index]
         p, m = problem.stages, int(of.batch.chunk_microbatches[0])
         rows = Rows.of(problem)
         forward = self._seconds(problem.forward_s)
@@ -203,11 +205,11 @@ class CombinationTables:
         after, reduction = self._after_s[index]
         busy = m * (forward + backward)
         beside = after + jitter_share(of.ideal, p) * busy
-        own = busy + rows.own_held_s[:, None, None] + beside
+        own = busy + beside
         first_forward, first_backward = self._first_chunk(problem, forward, backward)
-        way = first_forward + rows.forward_link_s[:, None, None]
+        way = first_forward
         if rows.returns:
-            way = way + first_backward + rows.backward_link_s[:, None, None]
+            way = way + first_backward
             tied_s = tied_reduction_s(of.scenarios[index], of.batch)[0]
             way[0] += reduction[0] + tied_s
             own[0] += reduction[0] + tied_s
@@ -216,7 +218,7 @@ class CombinationTables:
         late = np.full((p, 1, 1), -np.inf)
         if rows.late:
             late = rows.late_forwards[:, None, None] * forward + (m - 1) * backward
-            late = late + rows.late_held_s[:, None, None] + beside
+            late = late + beside
         weight = self._seconds(problem.weight_gradient_s)
         late = np.broadcast_to(late, own.shape)
         return own, late, way, forward, backward, weight, after, reduction

@@ -59,7 +59,7 @@ def beside_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floa
 def stage_sends(of: TypedCombination, program: OrderTables, classes: Ints) -> tuple[Floats, Floats]:
     """[B, V − 1] each: sends between stages of these classes [B, p], there and back."""
     chunks = of.batch.virtual_stages
-    links = program.links
+    links = program.sends.links
     return (
         _sent(links.forward_after_s, links.forward_before_s, classes, chunks),
         _sent(links.backward_after_s, links.backward_before_s, classes, chunks),

@@ -67,7 +67,7 @@ def _besides_s(of: TypedCombination, program: OrderTables, average: Paths) -> Fl
     ends allows, so at least the mean of both."""
     p, v = program.problem.stages, of.batch.virtual_stages
     found = np.zeros((len(program.tied_s), p))
-    sent = program.links
+    sent = program.sends.links
     for after_s, before_s, counts in (
         (sent.forward_after_s, sent.forward_before_s, average.forward_sends[0]),
         (sent.backward_after_s, sent.backward_before_s, average.backward_sends[0]),
