@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _DEGREES = ("tensor", "pipeline", "attention_data", "expert")
 _LIMITS = ("max_running", "max_step_tokens")
+_SWITCH = {"on": True, "off": False}
+DECISIONS = (*_DEGREES, *_LIMITS, "weights", "kv_format", "disaggregated")
+"""What narrows a search, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +220,26 @@ def _job(
         stream=stream_of(file, profile) if file.is_open else None,
     )
     return job, file
+
+
+def narrowed_to(allowed: Allowed, decisions: Mapping[str, Any]) -> Allowed:
+    """Replicas with these decisions, named as in `DECISIONS`: numbers, words, or text of them.
+    Raises: InputError."""
+    update: dict[str, Any] = {}
+    for name, value in decisions.items():
+        if name in (*_DEGREES, *_LIMITS):
+            text = str(value)
+            if not text.isdecimal():
+                raise InputError(f"--{name.replace('_', '-')}: {text!r} is not a whole number")
+            update[name] = _whole(name, int(text))
+        elif name == "disaggregated":
+            word = {True: "on", False: "off"}.get(value, value)
+            update[name] = _SWITCH[str(ranges.word("--disaggregated", word, tuple(_SWITCH)))]
+        elif name == "weights":
+            update[name] = _formats("--weights", value, tuple(WEIGHT_BYTES))
+        else:
+            update["kv_formats"] = _formats("--kv-format", value, tuple(KV_BYTES))
+    return replace(allowed, **update)
 
 
 def _whole(name: str, given: int | Iterable[int] | None) -> tuple[int, ...] | None:

@@ -52,9 +52,9 @@ def serving_search_report(
     if search.offers:
         best = search.offers[0]
         parts += [
-            paragraph(_ranges(best, mixture=model.moe is not None)),
+            paragraph(ranges_text(best, mixture=model.moe is not None)),
             heading("The best plan"),
-            bullets(_pool(pool) for pool in best.plan.pools),
+            bullets(pool_text(pool) for pool in best.plan.pools),
             heading("Plans"),
             _plans(search.offers),
         ]
@@ -77,14 +77,14 @@ def serving_plan_report(offer: Offer, *, model: ModelSpec, cluster: str) -> Rend
     found = offer.forecast
     said = (
         f"{three_digits(found.output_tokens_per_s)} output tokens per second with "
-        f"{_kinds(offer.plan)}."
+        f"{kinds_text(offer.plan)}."
     )
     parts: list[RenderableType] = [
         paragraph(said, style="bold"),
         paragraph(f"{model.name} on {cluster}, {offer.plan.engine}."),
-        paragraph(_ranges(offer, mixture=model.moe is not None)),
+        paragraph(ranges_text(offer, mixture=model.moe is not None)),
         heading("Pools"),
-        bullets(_pool(pool) for pool in offer.plan.pools),
+        bullets(pool_text(pool) for pool in offer.plan.pools),
         heading("Latency and throughput"),
         _plans((offer,)),
     ]
@@ -114,7 +114,7 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
     if search.objective == "cost" and currency is not None:
         number = f"{number} {currency}"
     at = f", {three_digits(best.forecast.requests_per_s)} requests per second" if come else ""
-    return f"{number} {unit}{at} with {_kinds(best.plan)}; {_proof(search)}."
+    return f"{number} {unit}{at} with {kinds_text(best.plan)}; {_proof(search)}."
 
 
 def _proof(search: ServingSearch) -> str:
@@ -127,7 +127,7 @@ def _proof(search: ServingSearch) -> str:
     return f"within {percent(search.gap)} of the best{why}"
 
 
-def _kinds(plan: ServingPlan) -> str:
+def kinds_text(plan: ServingPlan) -> str:
     """`2 prefill and 3 decode replicas on 20 devices`."""
     named = [f"{count(pool.replicas)} {pool.role}" for pool in plan.pools]
     joined = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
@@ -135,7 +135,8 @@ def _kinds(plan: ServingPlan) -> str:
     return f"{joined} replica{'s' if last > 1 else ''} on {plural(plan.devices, 'device')}"
 
 
-def _ranges(offer: Offer, *, mixture: bool) -> str:
+def ranges_text(offer: Offer, *, mixture: bool) -> str:
+    """Where nine of ten measurements lie."""
     found = offer.forecast.ranges(mixture=mixture)
     said = []
     for name, label in (("ttft_mean_s", "first token"), ("tpot_mean_s", "each further token")):
@@ -147,7 +148,8 @@ def _ranges(offer: Offer, *, mixture: bool) -> str:
     return f"{level}: {', '.join(said)}, {ends} output tokens per second on each device."
 
 
-def _pool(pool: ServingPool) -> str:
+def pool_text(pool: ServingPool) -> str:
+    """`2 aggregated replicas of 4 devices on …`."""
     degrees = [f"tensor {pool.tensor}"]
     if pool.pipeline > 1:
         degrees.append(f"pipeline {pool.pipeline}")
