@@ -16,6 +16,7 @@ from planner.importers.frameworks.detect import foreign_file, is_yaml
 from planner.importers.frameworks.neox_plan import KIND as NEOX
 from planner.importers.frameworks.neox_plan import looks_like_neox, neox_statement
 from planner.importers.megatron.bridge import looks_like_overrides
+from planner.importers.megatron.command import NothingTrainsError
 from planner.importers.megatron.script import looks_like_script
 from planner.importers.megatron.statement import OVERRIDES, overrides_statement, script_statement
 from planner.importers.torchtitan_toml import KIND as TORCHTITAN
@@ -51,13 +52,17 @@ class LaunchFormat:
 
 
 def _read_script(source: Source, given: ReadingOptions) -> Statement:
-    return script_statement(
-        source,
-        given.model,
-        variables=given.variables,
-        command=given.command,
-        vocabulary=given.vocabulary,
-    )
+    """Raises: InputError, which names the framework of a script that starts another's program."""
+    try:
+        return script_statement(
+            source,
+            given.model,
+            variables=given.variables,
+            command=given.command,
+            vocabulary=given.vocabulary,
+        )
+    except NothingTrainsError as error:
+        raise foreign_launch(source) or error from None
 
 
 _LAUNCHER = re.compile(r"verify_placement|VERIFY_PLACEMENT|^rank \d+=\S+ slot=", re.MULTILINE)

@@ -501,3 +501,10 @@ def test_what_nemo_1_states_and_is_not_read_is_named(
     done = imported("nemo.yaml", NEMO.replace(before, after, 1), "--vocab-size", "32000")
     assert done.code == 2
     assert said in done.stderr
+
+
+def test_a_tuned_model_may_have_another_vocabulary(planner: Run) -> None:
+    """32,768 rows of 6,144 in place of 32,000, twice."""
+    base = total(planner("import", "model", "mistralai/Mixtral-8x22B-v0.1"))
+    for name in ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b-instruct-v0.1"):
+        assert total(planner("import", "model", name)) == base + 2 * 768 * 6144
