@@ -31,7 +31,7 @@ def paths_to_ends(timeline: Timeline, stages: Sequence[int]) -> list[Ints]:
     one first. If two causes are equal, the stage's own counts."""
     graph = timeline.graph
     left, right, ends = graph.left, graph.right, timeline.ends
-    cause = np.where(ends[right] > ends[left], right, left).tolist()
+    cause = np.where(ends[right] > ends[left], right, left)
     walked: list[Ints] = []
     seen: dict[int, tuple[int, int]] = {}
     for number, stage in enumerate(stages):
@@ -40,7 +40,7 @@ def paths_to_ends(timeline: Timeline, stages: Sequence[int]) -> list[Ints]:
         while node and node not in seen:
             seen[node] = number, len(own)
             own.append(node)
-            node = cause[node]
+            node = cause.item(node)
         path = np.array(own, dtype=np.int64)
         if node:
             earlier, place = seen[node]

@@ -9,13 +9,13 @@ import numpy as np
 
 from planner.schedule.build import build
 from planner.schedule.simulation.simulate import Durations, step_spans
-from planner.training.search.mixed.orders import taken
+from planner.training.search.mixed.order_problem import taken
 from planner.training.search.mixed.splits import even_chunks
 from planner.training.step.parts import jitter_bound_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
-    from planner.training.search.mixed.orders import Orders
+    from planner.training.search.mixed.order_problem import Orders
     from planner.training.search.mixed.program import OrderTables
     from planner.training.search.mixed.typed import TypedCombination
 

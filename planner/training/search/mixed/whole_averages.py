@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.search.layouts.bound import jitter_share
-from planner.training.search.mixed.orders import least_sum, shortest_way, taken
+from planner.training.search.mixed.order_problem import taken
+from planner.training.search.mixed.orders import least_sum, shortest_way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
