@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class DispatcherNeeds:
     """What one dispatcher needs. `runs`: the cluster's devices and fabric have it. `ranks`: numbers
     of ranks it has settings for, none if any. `most_ranks`: as many as lie in one scale-up domain
-    where the network is none that it crosses. `overlaps`: its exchanges may run beside another microbatch."""
+    where the network is none that it crosses. `overlaps`: its exchanges may run beside another
+    microbatch."""
 
     name: str
     runs: bool
