@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planner.plan import AXES
 from planner.wording import labels
 from planner.wording.units import count
+from planner.workload.recompute import modules_of_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from planner.comparison.side import Side
+    from planner.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,17 @@ def _axis(axis: str) -> tuple[str, Callable[[Side], str]]:
     return axis, lambda side: str(getattr(side.plan.degrees, axis))
 
 
+def _treated(side: Side) -> Plan:
+    """The plan with the modules that it treats, by its own choice or as the job does."""
+    software = side.scenario.running(side.plan).job.software
+    again = modules_of_model(software.recompute.selective_modules, side.scenario.model, software)
+    return replace(
+        side.plan,
+        recompute_modules=again if side.plan.recompute.granularity == "selective" else None,
+        offload_modules=software.offload.modules if side.plan.activation_offload else None,
+    )
+
+
 def _hosts(side: Side) -> str:
     hosts, listed = side.plan.placement.hosts, side.scenario.cluster.host_names()
     order = "in the cluster's order" if hosts == listed[: len(hosts)] else "reordered"
@@ -53,9 +66,9 @@ DECISIONS: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("micro_batch_size", lambda side: str(side.plan.micro_batch_size)),
     ("num_microbatches", lambda side: count(side.plan.num_microbatches)),
     ("schedule", lambda side: labels.schedule(side.plan)),
-    ("recompute", lambda side: labels.recompute(side.plan)),
+    ("recompute", lambda side: labels.recompute(_treated(side))),
     ("data_sharding", lambda side: labels.data_sharding(side.plan)),
-    ("offload", lambda side: labels.offloading(side.plan)),
+    ("offload", lambda side: labels.offloading(_treated(side))),
     ("sequence_parallel", lambda side: labels.on_off(side.plan.sequence_parallel)),
     ("dispatcher", lambda side: side.plan.dispatcher or "none"),
     ("expert_overlap", lambda side: labels.on_off(side.plan.expert_overlap)),

@@ -14,7 +14,7 @@ from planner.errors import InputError, RuleError
 from planner.importers.launch_options import LaunchOptions
 from planner.importers.launch_size import counted, devices_of, sized_for, taken_whole
 from planner.importers.source import load_source
-from planner.importers.switched import differences, recorded
+from planner.importers.switched import differences, modules_apart, recorded
 from planner.specs.defaults import DEFAULT_HEADROOM
 from planner.specs.job import build_job
 from planner.specs.load import load_software
@@ -75,6 +75,16 @@ class LaunchedPlan:
     @property
     def notes(self) -> Notes:
         return self.statement.notes
+
+    @property
+    def in_job(self) -> LaunchedPlan:
+        """The same with the modules that the plan chooses in the job, for plans that choose none
+        themselves."""
+        return replace(
+            self,
+            scenario=self.scenario.treating(self.plan.recompute_modules, self.plan.offload_modules),
+            plan=replace(self.plan, recompute_modules=None, offload_modules=None),
+        )
 
     def place(self, field: str) -> Origin:
         """Where a field was decided: one of the job, one of the plan by its path in the plan
@@ -152,14 +162,16 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     chosen = asked.software or statement.software
     profile = chosen if isinstance(chosen, SoftwareProfile) else load_software(chosen)
     precision = workload.get("precision") or statement.model.training.precision or "bf16"
-    software = recorded(profile, statement.switch(profile, precision))
+    switched = statement.switch(profile, precision)
+    apart, modules = modules_apart(profile, switched, statement.model)
+    software = recorded(profile, apart)
     job = build_job(
         statement.model,
         software,
         devices=devices,
         headroom=DEFAULT_HEADROOM if asked.headroom is None else asked.headroom,
         expert_imbalance=asked.expert_imbalance or 1.0,
-        settings=_settings(statement, asked, profile, software),
+        settings=_settings(statement, asked, profile, switched),
         **workload,
     )
     name = Path(statement.path).name
@@ -172,7 +184,7 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     scenario = build_scenario(pool, statement.model, job, hosts=_named_hosts(statement, asked))
     try:
         plan = stated_plan(
-            scenario,
+            modules.scenario(scenario),
             Restrictions(**{axis: (value,) for axis, value in decisions.items()}),
             stage_layers=asked.stage_layers or statement.stage_layers,
             recompute_layers=asked.recompute_layers or statement.recompute_layers,
@@ -180,6 +192,7 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     except RuleError as error:
         at = statement.place("pipeline" if decisions.get("pipeline", 1) > 1 else "virtual_stages")
         raise error.placed(at.path, at.line, at.column) from error
+    plan = modules.of(plan)
     hosts = _hosts(statement, scenario, asked)
     if hosts is not None:
         plan = replace(plan, placement=placement_on(scenario, hosts))

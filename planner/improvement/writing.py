@@ -38,7 +38,7 @@ class ScriptReading:
     options: LaunchOptions
 
     def read(self, source: Source) -> LaunchedPlan:
-        return read_source(source, self.cluster, self.model, self.options)
+        return read_source(source, self.cluster, self.model, self.options).in_job
 
     def launch(self, source: Source) -> Launch:
         """The training command with the places of its flags, and the files it was read from."""

@@ -11,6 +11,8 @@ from planner.workload.operators import Collective, FusedAttention, Matmul, Opera
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planner.specs.model.spec import ModelSpec
+    from planner.specs.software import SoftwareProfile
     from planner.workload.workload import Workload
 
 EVERY_SECOND_MATMUL = "every_second_matmul"
@@ -156,3 +158,20 @@ def _ranks(workload: Workload, collective: Collective) -> int:
 def _only_added(following: Sequence[Operator]) -> bool:
     """Whether an output goes into the layer's own output and nowhere else."""
     return all(isinstance(o, Collective) or o.module == "residual" for o in following)
+
+
+def modules_of_model(
+    modules: tuple[str, ...], model: ModelSpec, software: SoftwareProfile
+) -> tuple[str, ...]:
+    """Those of some modules to compute again that the model has, as the framework runs it."""
+    moe = model.moe
+    absent = set()
+    if moe is None or not software.expert.grouped_matmul:
+        absent.add("moe_act")
+    if moe is None:
+        absent.add("moe")
+    if moe is None or not moe.shared_expert_ffn_hidden_size:
+        absent.add("shared_experts")
+    if model.mla is None:
+        absent.add("mla_up_proj")
+    return tuple(module for module in modules if module not in absent)

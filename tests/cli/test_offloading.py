@@ -518,3 +518,25 @@ def test_more_host_bandwidth_makes_no_step_slower(planner: Command, tmp_path: Pa
     slow, usual, fast = (one["estimate"]["step_s"] for one in steps)
     assert slow >= usual >= fast
     assert any("offload_modules" in one for one in steps)
+
+
+@pytest.mark.parametrize("modules", [["layernorm", "moe_act"], ["core_attn", "moe_act"]])
+def test_a_plan_and_its_export_choose_the_same_modules(
+    planner: Command, tmp_path: Path, modules: list[str]
+) -> None:
+    """The profile's own modules and others: nothing but the model's name differs."""
+    cluster = ("--cluster", "dgx-h100-16", "--nodes", "1", "--software", "megatron-core-perf")
+    job = ("--model", "qwen3-30b-a3b", "--seq-length", "1024", "--global-batch-size", "16")
+    degrees = ("--expert", "8", "--expert-tensor", "1", "--recompute", "selective")
+    found = json.loads(planner("estimate", *cluster, *job, *degrees, "--json").stdout)
+    found["plans"][0]["recompute_modules"] = modules
+    plan, priced, script = (tmp_path / name for name in ("asked.json", "plan.json", "train.sh"))
+    plan.write_text(json.dumps(found), encoding="utf-8")
+    done = planner("estimate", *cluster, *job[:2], "--plan", str(plan), "--json")
+    priced.write_text(done.stdout, encoding="utf-8")
+    exported = planner("export", str(priced), "--format", "megatron-lm", "--output", str(script))
+    assert exported.code == 0, exported.stderr
+    assert f"--recompute-modules {' '.join(modules)}" in script.read_text(encoding="utf-8")
+    compared = planner("compare", str(priced), str(script), *cluster, "--json")
+    assert compared.code == 0, compared.stderr
+    assert list(json.loads(compared.stdout)["differences"]) == ["model"]

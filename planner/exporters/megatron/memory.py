@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from planner.exporters.megatron.flags import Flags, cannot, switches, values
 from planner.plan import recomputed_per_chunk
 from planner.training.search.layouts.default import layers_of_chunks
+from planner.workload.recompute import modules_of_model
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -61,17 +62,7 @@ def _modules(job: ExportJob) -> tuple[str, ...]:
     for module in listed:
         if module not in _MODULES:
             raise cannot("software.recompute.selective_modules", f"{module} is not one of its own")
-    moe, mla = job.model.moe, job.model.mla
-    absent = set()
-    if moe is None or not job.software.expert.grouped_matmul:
-        absent.add("moe_act")
-    if moe is None:
-        absent.add("moe")
-    if moe is None or not moe.shared_expert_ffn_hidden_size:
-        absent.add("shared_experts")
-    if mla is None:
-        absent.add("mla_up_proj")
-    found = tuple(module for module in listed if module not in absent)
+    found = modules_of_model(listed, job.model, job.software)
     if not found:
         raise cannot(
             "recompute.granularity",
