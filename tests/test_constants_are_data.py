@@ -51,6 +51,7 @@ ALLOWED = {
         "_PRODUCTS": "the algorithm of attention",
         "_SPARSE_HEADS": "the algorithm of attention",
     },
+    "serving/layer/layers.py": {"_MLP_PRODUCTS"},
     "serving/load/lengths.py": {
         "_GOLDEN": "an even sequence",
         "_PARTS": "effort",

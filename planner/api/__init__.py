@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from planner.api.answers import FoundPlans as FoundPlans
     from planner.api.answers import PricedPlan as PricedPlan
     from planner.api.calibrations import Calibrated as Calibrated
+    from planner.api.calibrations import CalibratedEngine as CalibratedEngine
     from planner.api.calibrations import calibrate as calibrate
+    from planner.api.calibrations import calibrate_serving as calibrate_serving
     from planner.api.checks import check as check
     from planner.api.checks import load_baseline as load_baseline
     from planner.api.checks import select_rules as select_rules
@@ -116,7 +118,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "planner.api.answers": ("FoundPlans", "PricedPlan"),
-    "planner.api.calibrations": ("Calibrated", "calibrate"),
+    "planner.api.calibrations": (
+        "Calibrated",
+        "CalibratedEngine",
+        "calibrate",
+        "calibrate_serving",
+    ),
     "planner.api.checks": ("check", "load_baseline", "select_rules"),
     "planner.api.comparisons": ("PlanComparison", "compare"),
     "planner.api.documents": ("schema", "to_document", "to_text", "write_plans"),

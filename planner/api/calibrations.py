@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.api.plans import GivenPlan
 from planner.api.scenarios import AskedJob
-from planner.calibration import calibrate as engine
-from planner.calibration import device_file
+from planner.calibration import calibrate as fitting
+from planner.calibration import device_file, engine_file
 from planner.calibration.logs import StepSize, read_log
 from planner.calibration.observations import device_of, observed, observed_run, on_device
+from planner.calibration.serving.constants import constants_of
+from planner.calibration.serving.document import to_document
+from planner.calibration.serving.observations import holder_of, observed_rows, only
 from planner.errors import InputError, PlannerError
+from planner.specs.engine import load_engine
 from planner.specs.files.catalog import list_shipped, looks_like_path, resolve
 from planner.specs.runs.build import load_runs
 from planner.specs.runs.spec import RunError
+from planner.validation.serving.named import OwnEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     from planner.api.plans import PlanLike
     from planner.calibration.calibrate import Calibration
     from planner.calibration.observations import Observation
+    from planner.calibration.serving.constants import EngineOnDevice
+    from planner.calibration.serving.observations import ServedObservation
+    from planner.specs.device import DeviceSpec
 
 RUNS_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -33,7 +41,7 @@ RUNS_SUFFIXES = (".yaml", ".yml", ".json")
 class Calibrated:
     """The result of a calibration. `left_out` are the runs that cannot be planned."""
 
-    calibration: Calibration
+    calibration: Calibration[DeviceSpec]
     left_out: tuple[RunError, ...]
 
     @property
@@ -42,6 +50,26 @@ class Calibrated:
         `calibration.refusal` explains."""
         found = self.calibration.calibrated
         return None if found is None else device_file.device_file(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibratedEngine:
+    """The result of a calibration to serving runs. `left_out` are the rows that are not used."""
+
+    calibration: Calibration[EngineOnDevice]
+    left_out: tuple[RunError, ...]
+
+    @property
+    def engine_file(self) -> str | None:
+        """The text of the refitted engine file; None when the calibration is refused, which
+        `calibration.refusal` explains."""
+        found = self.calibration.calibrated
+        return None if found is None else engine_file.engine_file(found)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `planner calibrate --json` prints of serving runs, before a file is written."""
+        return to_document(self.calibration, written=None, left_out=self.left_out)
 
 
 def calibrate(
@@ -60,7 +88,7 @@ def calibrate(
     `note` is called with what was read from each log. Raises: InputError.
 
     >>> from planner import api
-    >>> api.calibrate(["flagperf-a800"]).calibration.device.name
+    >>> api.calibrate(["flagperf-a800"]).calibration.holder.name
     'a800-sxm-80gb'
     """
     names = [str(name) for name in runs]
@@ -76,8 +104,46 @@ def calibrate(
     if not observations:
         raise InputError("no run with a step time is given")
     chosen = device_of(observations, device)
-    found = engine.calibrate(on_device(observations, chosen), chosen)
+    found = fitting.calibrate(on_device(observations, chosen), chosen)
     return Calibrated(calibration=found, left_out=tuple(left_out))
+
+
+def calibrate_serving(
+    tables: Sequence[str | Path], *, engine: str | Path | None = None, device: str | None = None
+) -> CalibratedEngine:
+    """The constants of an engine on a device, refitted to tables of measured serving runs: how fast
+    its kernels and its host are. `engine` (a name, or an engine file to start from) and `device`
+    say which, where the runs are of several. Raises: InputError.
+
+    >>> from planner import api
+    >>> from planner.specs.files.catalog import folder
+    >>> table = folder("runs") / "serving" / "published.csv"
+    >>> found = api.calibrate_serving([table], engine="vllm", device="h100-sxm-80gb")
+    >>> found.calibration.refusal
+    'the runs agree with the engine file up to a scatter of 4.7%'
+    """
+    own = None if engine is None or not looks_like_path(str(engine)) else load_engine(engine)
+    named = own.name if own is not None else engine
+    observations: list[ServedObservation] = []
+    left_out: list[RunError] = []
+    for table in tables:
+        found, others = observed_rows(Path(table), None if own is None else OwnEngine(own))
+        observations, left_out = observations + found, left_out + others
+    if not observations:
+        raise InputError("no row with a TPOT or TTFT can be estimated", hint=_first(left_out))
+    name, where, chosen = only(
+        observations, engine=None if named is None else str(named), device=device
+    )
+    holder = holder_of(own or load_engine(name), chosen, where)
+    scenarios = {id(one): one for seen in chosen for one in seen.scenarios}
+    constants = constants_of(holder, scenarios.values())
+    return CalibratedEngine(
+        calibration=fitting.refit(chosen, holder, constants), left_out=tuple(left_out)
+    )
+
+
+def _first(left_out: Sequence[RunError]) -> str | None:
+    return None if not left_out else f"{left_out[0].id}: {left_out[0].message}"
 
 
 def _is_log(name: str) -> bool:

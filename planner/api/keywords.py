@@ -62,6 +62,8 @@ class JobKeywords(TypedDict, total=False):
     """Modules that recompute="selective" computes again."""
     resumes: bool | None
     """Whether the job must fit when it is resumed from a checkpoint, as well as when it starts."""
+    fp8_param_gather: bool | None
+    """Weights are gathered, and kept between steps, in 8 bits."""
     start_whole: bool | None
     """Every device makes the whole model before it is fully sharded."""
     context_heads: int | str | None

@@ -42,7 +42,7 @@ def scaled(
     for nodes in sizes:
         try:
             asked_here = replace(asked, nodes=nodes, devices=None)
-            scenarios[nodes] = asked_here.scenario(load_cluster(cluster), model)
+            scenarios[nodes] = asked_here.searched(load_cluster(cluster), model)
         except PlannerError as error:
             scenarios[nodes] = error
     described = [one for one in scenarios.values() if not isinstance(one, PlannerError)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner.api.inputs import load_software
 from planner.errors import InputError
 from planner.specs import ranges
+from planner.specs.cluster.fastest import fastest_nodes
 from planner.specs.defaults import DEFAULT_HEADROOM, DEFAULT_SOFTWARE
 from planner.specs.job import OPTIMIZERS, build_job
 from planner.specs.settings import AS_THE_PROFILE, Settings
@@ -127,6 +128,14 @@ class AskedJob:
         sized = self.sized(cluster)
         pool = sized if cluster.num_nodes is None else cluster
         return build_scenario(pool, model, self._job(model, sized), hosts=hosts)
+
+    def searched(self, cluster: ClusterSpec, model: ModelSpec) -> Scenario:
+        """The same for a search, which takes the best nodes: where these differ in size, those that
+        compute most. Raises: InputError."""
+        if self.nodes is not None:
+            precision = self._job(model, self.sized(cluster)).precision
+            cluster = fastest_nodes(cluster, self.nodes, precision)
+        return self.scenario(cluster, model)
 
     def _job(self, model: ModelSpec, cluster: ClusterSpec) -> JobSpec:
         devices = self.devices if self.devices is not None else cluster.num_devices

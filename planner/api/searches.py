@@ -112,7 +112,7 @@ def search(
         with enforced(effort):
             loaded = load_model(model)
             check_model_options(loaded, asked.settings, asked.expert_imbalance)
-            scenario = asked.scenario(load_cluster(cluster), loaded)
+            scenario = asked.searched(load_cluster(cluster), loaded)
     except OutOfTime:
         raise TimeRanOut(
             "--time-limit: time ran out while the inputs were read; nothing was searched"

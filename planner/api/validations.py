@@ -37,18 +37,24 @@ def validate(
     )
 
 
-def validate_serving(tables: Sequence[str | Path] | None = None) -> ServingValidation:
+def validate_serving(
+    tables: Sequence[str | Path] | None = None, *, engine_file: str | Path | None = None
+) -> ServingValidation:
     """Measured serving runs, rows of tables of comma-separated values, compared with their
-    estimates; by default those that are shipped. Rows that lack what an estimate needs are among
-    `errors`. Raises: InputError for a file that is no such table.
+    estimates; by default those that are shipped. `engine_file` stands in for the engine of its
+    name. Rows that lack what an estimate needs are among `errors`. Raises: InputError for a file
+    that is no such table.
 
     >>> from planner import api
     >>> validation = api.validate_serving()
     >>> validation.summary["tpot"].count > 0
     True
     """
+    from planner.specs.engine import load_engine
     from planner.validation.serving.compare import validate_tables
+    from planner.validation.serving.named import OwnEngine
 
+    own = None if engine_file is None else OwnEngine(load_engine(engine_file))
     if tables:
-        return validate_tables([Path(table) for table in tables])
-    return validate_tables(sorted((folder("runs") / "serving").glob("*.csv")))
+        return validate_tables([Path(table) for table in tables], own)
+    return validate_tables(sorted((folder("runs") / "serving").glob("*.csv")), own)

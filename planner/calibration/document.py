@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from planner.validation.statistics import summarize
 
@@ -11,27 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.calibration.calibrate import Calibration
+    from planner.calibration.observations import Observation
+    from planner.specs.device import DeviceSpec
     from planner.specs.runs.spec import RunError
 
 
 def to_document(
-    found: Calibration, *, written: str | None, left_out: Sequence[RunError] = ()
+    found: Calibration[DeviceSpec], *, written: str | None, left_out: Sequence[RunError] = ()
 ) -> dict[str, Any]:
     """Seconds and bytes; an error is predicted / measured − 1. `written`: the device file, null
     when calibration is refused."""
-    errors = {
-        "before": found.errors(found.before_s),
-        "after": found.errors(found.after_s),
-        "held_out": found.errors(found.held_out_s),
-    }
     return {
-        "device": found.device.name,
-        "refusal": found.refusal,
-        "written": written,
-        "constants": [asdict(verdict) for verdict in found.verdicts],
-        "scatter": found.scatter,
-        "errors": {name: asdict(summarize(signed)) for name, signed in errors.items()},
-        "left_out_at_a_time": {"by": found.folds_by, "parts": found.folds},
+        "device": found.holder.name,
+        **verdicts_and_errors(found, written),
         "runs": [
             {
                 "id": one.id,
@@ -51,7 +43,24 @@ def to_document(
                     for kind, peak in one.memory.items()
                 },
             }
-            for index, one in enumerate(found.observations)
+            for index, one in enumerate(cast("Sequence[Observation]", found.observations))
         ],
         "left_out": [{"id": error.id, "message": error.message} for error in left_out],
+    }
+
+
+def verdicts_and_errors(found: Calibration[Any], written: str | None) -> dict[str, Any]:
+    """What every calibration says: its constants, and its errors."""
+    errors = {
+        "before": found.errors(found.before_s),
+        "after": found.errors(found.after_s),
+        "held_out": found.errors(found.held_out_s),
+    }
+    return {
+        "refusal": found.refusal,
+        "written": written,
+        "constants": [asdict(verdict) for verdict in found.verdicts],
+        "scatter": found.scatter,
+        "errors": {name: asdict(summarize(signed)) for name, signed in errors.items()},
+        "left_out_at_a_time": {"by": found.folds_by, "parts": found.folds},
     }

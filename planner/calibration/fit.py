@@ -1,4 +1,4 @@
-"""Constants fitted to measured step times: bounded coordinate search for the least robust error."""
+"""Constants fitted to measured times: bounded coordinate search for the least robust error."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from planner.calibration.constants import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,8 +37,8 @@ class Fit:
 
 
 def errors(responses: Responses, measured_s: Floats, values: Mapping[str, float]) -> Floats:
-    """Predicted / measured − 1 of every run."""
-    relative: Floats = responses.seconds(values) / measured_s - 1
+    """Predicted / measured − 1 of every time, as much as it counts."""
+    relative: Floats = (responses.seconds(values) / measured_s - 1) * responses.weights
     return relative
 
 
@@ -51,7 +49,7 @@ def mean_error(signed: Floats) -> float:
 def fit(responses: Responses, measured_s: Floats, names: Sequence[str]) -> Fit:
     """The values of the named constants with the least mean absolute error.
 
-    The error is convex in what the step time is linear in, and smooth for its rounding, so that
+    The error is convex in what the time is linear in, and smooth for its rounding, so that
     minimising one coordinate after the other ends at the minimum; a search along the way of each
     sweep shortens narrow valleys.
     """
@@ -88,12 +86,12 @@ class _Target:
         return self._mean(self._responses.seconds(values))
 
     def _mean(self, step_s: Floats) -> float:
-        signed = step_s / self._measured_s - 1
+        signed = (step_s / self._measured_s - 1) * self._responses.weights
         return float(np.sqrt(signed**2 + self._rounded**2).mean())
 
     def along(self, values: Mapping[str, float], name: str, best: float) -> tuple[float, float]:
         """The best value of one constant, and the target there."""
-        tunable = BY_NAME[name]
+        tunable = self._responses.tunables[name]
         others = {other: value for other, value in values.items() if other != name}
         rest_s = self._responses.seconds(others)
         found, least = _golden(
@@ -109,13 +107,12 @@ class _Target:
         """Further in the direction of the last sweep, within the limits."""
 
         def moved(times: float) -> dict[str, float]:
-            return {
-                name: min(
-                    max(values[name] + times * (values[name] - start[name]), BY_NAME[name].low),
-                    BY_NAME[name].high,
-                )
-                for name in values
-            }
+            return {name: within(name, times) for name in values}
+
+        def within(name: str, times: float) -> float:
+            tunable = self._responses.tunables[name]
+            value = values[name] + times * (values[name] - start[name])
+            return min(max(value, tunable.low), tunable.high)
 
         times, least = _golden(lambda times: self(moved(times)), 0.0, 10.0)
         return (moved(times), least) if least < best else (values, best)

@@ -1,6 +1,6 @@
 """Which constants the runs can tell, and what they say: chosen one by one, refused by name.
 
-With relative sensitivities J of the step times (one row a run, one column a constant) and scatter s
+With relative sensitivities J of the times (one row a run, one column a constant) and scatter s
 of what no constant explains, fitted constants have standard errors s · √diag((JᵀJ)⁻¹), as in any
 linear regression. A constant is identified when its own is small; sensitivities that hardly reach
 the scatter, and columns that are nearly proportional, make it large.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.calibration.constants import BY_NAME, rounded
 from planner.calibration.fit import Fit, errors, fit, mean_error
+from planner.calibration.tunable import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LARGEST_ERROR = 0.15
 """Relative standard error up to which a constant counts as identified."""
 LEAST_SCATTER = 0.01
-"""Scatter of measured step times at best: repeated runs differ by about as much."""
+"""Scatter of measured times at best: repeated runs differ by about as much."""
 SIGNIFICANT = 2.5
 """Standard errors by which a constant must change to be refitted."""
 GAIN = 0.05
@@ -174,18 +174,22 @@ class _Choice:
 
     def _scale(self, name: str) -> float:
         """What relative changes of a constant are relative to."""
-        return BY_NAME[name].scale(self._responses.values[name])
+        return self._responses.tunables[name].scale(self._responses.values[name])
 
     def _change(self, name: str, value: float) -> float:
         return (value - self._responses.values[name]) / self._scale(name)
 
     def _errors(self, names: Sequence[str], scatter: float) -> list[float]:
         """Relative standard errors of the constants when they are fitted together."""
-        columns = np.stack([self._responses.by_name[name].relative for name in names], axis=1)
+        columns = np.stack([self._column(name) for name in names], axis=1)
         squares = columns.T @ columns
         if np.linalg.matrix_rank(squares, hermitian=True) < len(names):
             return [inf] * len(names)
         return [scatter * sqrt(one) for one in np.diag(np.linalg.inv(squares)).tolist()]
+
+    def _column(self, name: str) -> Floats:
+        """Sensitivities to a constant, as much as each counts."""
+        return self._responses.by_name[name].relative * self._responses.weights
 
     def verdict(self, name: str) -> Verdict:
         before = self._responses.values[name]
@@ -193,7 +197,9 @@ class _Choice:
             return self._refitted(name, before)
         reason = self._why_not(name)
         if reason is None:
-            return Verdict(name=name, before=before, status="kept", reason=_limit(name, before))
+            return Verdict(
+                name=name, before=before, status="kept", reason=self._limit(name, before)
+            )
         return Verdict(name=name, before=before, status="not identified", reason=reason)
 
     def _refitted(self, name: str, before: float) -> Verdict:
@@ -205,23 +211,22 @@ class _Choice:
             status="refitted",
             after=after,
             error=self._errors(names, self.scatter)[names.index(name)] * self._scale(name),
-            reason=_limit(name, after),
+            reason=self._limit(name, after),
         )
 
     def _why_not(self, name: str) -> str | None:
         """Why the runs cannot tell a constant; None when they can, and no other value of it
         explains them better."""
-        response = self._responses.by_name.get(name)
-        if response is None:
+        if name not in self._responses.by_name:
             return "no run depends on it"
         if name in self._refused:
             return self._refused[name]
         if name in self._left_over:
             return f"{self._runs} runs are too few for another constant"
         if self._errors([name], self.scatter)[0] > LARGEST_ERROR:
-            effect = SHOWN_CHANGE * sqrt(float((response.relative**2).mean()))
+            effect = SHOWN_CHANGE * sqrt(float((self._column(name) ** 2).mean()))
             return (
-                f"a change by {SHOWN_CHANGE * self._scale(name):.2g} moves the predicted steps by "
+                f"a change by {SHOWN_CHANGE * self._scale(name):.2g} moves the predicted times by "
                 f"{effect:.1%}, the runs scatter by {self.scatter:.1%}"
             )
         if self._errors([*self.fit.values, name], self.scatter)[-1] > LARGEST_ERROR:
@@ -232,15 +237,13 @@ class _Choice:
         """The refitted constant whose sensitivities are most nearly proportional."""
 
         def cosine(other: str) -> float:
-            mine = self._responses.by_name[name].relative
-            theirs = self._responses.by_name[other].relative
+            mine, theirs = self._column(name), self._column(other)
             return float(abs(mine @ theirs) / np.sqrt((mine @ mine) * (theirs @ theirs)))
 
         return max(self.fit.values, key=cosine)
 
-
-def _limit(name: str, value: float) -> str | None:
-    """Says that a constant can go no further."""
-    tunable = BY_NAME[name]
-    at_limit = value in (rounded(tunable.low), rounded(tunable.high))
-    return "the limit of what it may be" if at_limit else None
+    def _limit(self, name: str, value: float) -> str | None:
+        """Says that a constant can go no further."""
+        tunable = self._responses.tunables[name]
+        at_limit = value in (rounded(tunable.low), rounded(tunable.high))
+        return "the limit of what it may be" if at_limit else None

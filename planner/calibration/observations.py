@@ -37,6 +37,12 @@ class Observation:
     plan: Plan
     measured_s: float
     memory: dict[str, Comparison]
+    weight: float = 1.0
+
+    @property
+    def run(self) -> str:
+        """It was measured in one way."""
+        return self.id
 
     @property
     def model(self) -> str:

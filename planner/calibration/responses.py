@@ -1,7 +1,7 @@
-"""How predicted step times respond to constants; priced once, so that a fit can try many values.
+"""How predicted times respond to constants; priced once, so that a fit can try many values.
 
-A step is a sum of times that each hang on one constant, nearly linear in the constant's reciprocal.
-Every constant is therefore varied alone at a few values, the change of the step time interpolated
+A time is a sum of times that each hang on one constant, nearly linear in the constant's reciprocal.
+Every constant is therefore varied alone at a few values, the change of the time interpolated
 between them, and the changes of several constants added. What the sum leaves out is corrected for
 at the fitted values (`corrected`).
 """
@@ -9,36 +9,33 @@ at the fitted values (`corrected`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-
-from planner.calibration.constants import BY_NAME, with_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from planner.calibration.constants import Tunable
-    from planner.calibration.observations import Observation
-    from planner.specs.device import DeviceSpec
+    from planner.calibration.tunable import Constants, Observed, Tunable
 
     Floats = NDArray[np.float64]
+
+H = TypeVar("H")
 
 PROBE = 0.1
 """Relative change of a constant by which sensitivities are measured."""
 STEPS = (0.6, 1.25)
 """Further values that are priced, relative to the constant, in addition to its limits."""
 SMALLEST_SHARE = 1e-7
-"""Relative change of a step time below which a run does not depend on a constant."""
+"""Relative change of a time below which a run does not depend on a constant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """Change of every run's step seconds, by column, at some positions of one constant, by row.
-    `relative` is the run's relative change of step time per relative change of the constant
-    (`Tunable.scale`)."""
+    """Change of every measured time, by column, at some positions of one constant, by row, seconds.
+    `relative` is its relative change per relative change of the constant (`Tunable.scale`)."""
 
     positions: Floats
     change_s: Floats
@@ -59,15 +56,17 @@ class Response:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Responses:
     """`base_s`: predicted with the constants' own `values`; a constant without a response changes
-    no run."""
+    no run. `weights`: how much a relative error of each time counts."""
 
     base_s: Floats
+    weights: Floats
+    tunables: Mapping[str, Tunable]
     values: Mapping[str, float]
     by_name: Mapping[str, Response]
 
     def change_s(self, name: str, value: float) -> Floats:
-        """What giving a constant this value adds to the step times."""
-        return self.by_name[name].at(BY_NAME[name].position(value))
+        """What giving a constant this value adds to the times."""
+        return self.by_name[name].at(self.tunables[name].position(value))
 
     def seconds(self, values: Mapping[str, float]) -> Floats:
         total = self.base_s
@@ -80,44 +79,56 @@ class Responses:
         return replace(
             self,
             base_s=self.base_s[rows],
+            weights=self.weights[rows],
             by_name={name: response.take(rows) for name, response in self.by_name.items()},
         )
 
     def corrected(self, values: Mapping[str, float], exact_s: Floats) -> Responses:
-        """Shifted so that the step times at these values are the exact ones."""
+        """Shifted so that the times at these values are the exact ones."""
         return replace(self, base_s=self.base_s + exact_s - self.seconds(values))
 
 
-def price(observations: Sequence[Observation], device: DeviceSpec) -> Floats:
-    """Predicted step seconds on a device."""
-    return np.array([one.predicted_s(device) for one in observations])
+def price(observations: Sequence[Observed[H]], holder: H, constants: Constants[H]) -> Floats:
+    """Predicted seconds."""
+    found = np.array([one.predicted_s(holder) for one in observations])
+    if constants.forget is not None:
+        constants.forget()
+    return found
 
 
-def respond(
-    observations: Sequence[Observation], device: DeviceSpec, tunables: Sequence[Tunable]
-) -> Responses:
-    """The responses of all runs to all constants that any of them depends on."""
-    base_s = price(observations, device)
-    found = {tunable.name: _response(observations, device, tunable, base_s) for tunable in tunables}
+def respond(observations: Sequence[Observed[H]], holder: H, constants: Constants[H]) -> Responses:
+    """The responses of all times to all constants that any of them depends on."""
+    base_s = price(observations, holder, constants)
+    found = {
+        name: _response(observations, holder, constants, name, base_s)
+        for name in constants.tunables
+    }
     return Responses(
         base_s=base_s,
-        values={tunable.name: tunable.of(device) for tunable in tunables},
+        weights=np.array([one.weight for one in observations]),
+        tunables=constants.tunables,
+        values={name: constants.value(holder, name) for name in constants.tunables},
         by_name={name: response for name, response in found.items() if response is not None},
     )
 
 
 def _response(
-    observations: Sequence[Observation], device: DeviceSpec, tunable: Tunable, base_s: Floats
+    observations: Sequence[Observed[H]],
+    holder: H,
+    constants: Constants[H],
+    name: str,
+    base_s: Floats,
 ) -> Response | None:
-    """None when no run depends on the constant."""
-    own = tunable.of(device)
+    """None when no time depends on the constant."""
+    tunable, own = constants.tunables[name], constants.value(holder, name)
     scale = tunable.scale(own)
     probe = own - PROBE * scale if own - PROBE * scale >= tunable.low else own + PROBE * scale
 
     def changed(value: float, rows: Sequence[int]) -> Floats:
         change_s = np.zeros(len(base_s))
-        with_value = with_values(device, {tunable.name: value})
-        change_s[rows] = price([observations[row] for row in rows], with_value) - base_s[rows]
+        with_value = constants.under_trial(holder, {name: value})
+        priced_s = price([observations[row] for row in rows], with_value, constants)
+        change_s[rows] = priced_s - base_s[rows]
         return change_s
 
     at_probe = changed(probe, range(len(observations)))

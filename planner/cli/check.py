@@ -35,7 +35,7 @@ def check(
         list[str],
         typer.Argument(
             metavar="FILE[#RANK]...",
-            help="Plans of plan files, Megatron-LM scripts, DeepSpeed JSON, Accelerate YAML.",
+            help="Plan files, Megatron-LM scripts, DeepSpeed, Accelerate, AutoModel, torchtitan.",
             show_default=False,
         ),
     ],

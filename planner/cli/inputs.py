@@ -55,6 +55,7 @@ def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords
         "offload_modules": workload.offload_modules,
         "recompute_modules": workload.recompute_modules,
         "resumes": values.switch("--resumes", workload.resumes),
+        "fp8_param_gather": values.switch("--fp8-param-gather", workload.fp8_param_gather),
         "start_whole": values.switch("--start-whole", workload.start_whole),
         "packed_lengths": workload.packed_lengths,
         "context_heads": values.ranks("--context-heads", workload.context_heads),

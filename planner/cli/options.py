@@ -252,6 +252,9 @@ class WorkloadOptions:
         str | None,
         option("on|off", "The job must fit when it is resumed from a checkpoint. [default: on]"),
     ] = None
+    fp8_param_gather: Annotated[
+        str | None, option("on|off", "Weights are gathered, and kept between steps, in 8 bits.")
+    ] = None
     start_whole: Annotated[
         str | None, option("on|off", "Devices make the whole model before full sharding.")
     ] = None

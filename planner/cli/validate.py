@@ -24,6 +24,9 @@ def validate(
     device_file: Annotated[
         str | None, option("FILE", "A device file to use for the device of its name.")
     ] = None,
+    engine_file: Annotated[
+        str | None, option("FILE", "An engine file to use for the engine of its name.")
+    ] = None,
     serving: Annotated[
         bool, typer.Option("--serving", help="The serving runs that are shipped.")
     ] = False,
@@ -37,8 +40,10 @@ def validate(
     Exit code 0: compared; 2: bad input.
     """
     if serving or _tables(runs):
-        _validate_serving(runs, device_file, json)
+        _validate_serving(runs, device_file, engine_file, json)
         return
+    if engine_file is not None:
+        raise InputError("--engine-file is for serving runs; training runs take no engine file")
     validation = api.validate(runs, device_file=device_file)
     if json:
         write_stdout(api.to_text(validation))
@@ -54,7 +59,9 @@ def _tables(runs: list[str] | None) -> list[str]:
     return [name for name in runs or () if name.lower().endswith(".csv")]
 
 
-def _validate_serving(runs: list[str] | None, device_file: str | None, json: bool) -> None:
+def _validate_serving(
+    runs: list[str] | None, device_file: str | None, engine_file: str | None, json: bool
+) -> None:
     other = [name for name in runs or () if name not in _tables(runs)]
     if other:
         raise InputError(
@@ -62,7 +69,7 @@ def _validate_serving(runs: list[str] | None, device_file: str | None, json: boo
         )
     if device_file is not None:
         raise InputError("--device-file is for training runs; serving runs take no device file")
-    validation = api.validate_serving(runs)
+    validation = api.validate_serving(runs, engine_file=engine_file)
     if json:
         write_stdout(api.to_text(validation))
         return

@@ -83,10 +83,15 @@ class NodeKind:
         devices use it: a device alone reaches only the cards next to it."""
         return max(active, min(self.cards, self.wired_devices))
 
+    @property
+    def network_efficiency(self) -> float:
+        """Share of the bandwidth of its network cards that the collective library reaches."""
+        return self.device.links.inter_node_efficiency
+
 
 @dataclass(slots=True, kw_only=True)
 class Survey:
-    """The worst found among the groups of one shape."""
+    """The worst found among the groups of one shape; rates are those that the library reaches."""
 
     kinds: set[NodeKind]
     domains: int = 1
@@ -96,6 +101,10 @@ class Survey:
     member_bytes_per_s: float = float("inf")
     network_step_s: float = 0.0
     ring_network_s: float = 0.0
+
+    def slow_to(self, member_bytes_per_s: float) -> None:
+        """Note a link between domains with so many bytes/s for each member."""
+        self.member_bytes_per_s = min(self.member_bytes_per_s, member_bytes_per_s)
 
 
 def aligned_survey(kind: NodeKind, span: int, domains: int, local: int) -> Survey:
@@ -107,7 +116,9 @@ def aligned_survey(kind: NodeKind, span: int, domains: int, local: int) -> Surve
         most=local,
         fewest=local if domains > 1 else 0,
         leaves_node=span > kind.devices_per_node,
-        member_bytes_per_s=kind.network_bytes_per_s / kind.sharers(kind.devices_per_node),
+        member_bytes_per_s=kind.network_bytes_per_s
+        / kind.sharers(kind.devices_per_node)
+        * kind.network_efficiency,
         network_step_s=kind.network_step_s,
         ring_network_s=domains * kind.network_step_s,
     )
@@ -118,9 +129,7 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> ProcessGroup:
     links = [kind.device.links for kind in survey.kinds]
     per_node = max(kind.devices_per_node for kind in survey.kinds)
     crosses = survey.domains > 1
-    member_bytes_per_s = 0.0
-    if crosses:
-        member_bytes_per_s = survey.member_bytes_per_s * _network_efficiency(survey.kinds)
+    member_bytes_per_s = survey.member_bytes_per_s if crosses else 0.0
     return ProcessGroup(
         size=size,
         trees=trees,
@@ -152,16 +161,6 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> ProcessGroup:
         tree_level_steps=max(constants.tree_level_steps for constants in links),
         all_to_all_steps=max(constants.all_to_all_steps for constants in links),
         fewest_switch_reducers=max(constants.fewest_switch_reducers for constants in links),
-    )
-
-
-def _network_efficiency(kinds: set[NodeKind]) -> float:
-    """Efficiency of the nodes with the slowest cards, which hold the others back."""
-    slowest = min(kind.network_bytes_per_s for kind in kinds)
-    return min(
-        kind.device.links.inter_node_efficiency
-        for kind in kinds
-        if kind.network_bytes_per_s == slowest
     )
 
 

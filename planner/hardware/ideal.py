@@ -190,7 +190,7 @@ class IdealTopology(Topology):
         hop, each = self.slowest_hop(domains), self.kind.devices_per_node
         sharers = self.kind.sharers(min(active or each, each))
         around_s = 2 * hop.latency_s + (domains - 2) * self.least_latency_s
-        survey.member_bytes_per_s = min(survey.member_bytes_per_s, hop.bytes_per_s / sharers)
+        survey.slow_to(hop.bytes_per_s / sharers * self.kind.network_efficiency)
         survey.network_step_s = max(survey.network_step_s, hop.latency_s)
         survey.ring_network_s = max(survey.ring_network_s, around_s)
 

@@ -249,18 +249,18 @@ class Topology:
     def _survey_ring(
         self, nodes: Sequence[int], survey: Survey, apart: int, active: int | None
     ) -> None:
-        """Add the hops of one ring between domains to a survey."""
+        """Add the hops of one ring between domains to a survey. The devices that share the cards
+        of a node at either end share its rate; the slower share, as reached, counts."""
         around_s = 0.0
         for sender, receiver in zip(nodes, [*nodes[1:], nodes[0]], strict=True):
             if self._domain_of[sender] == self._domain_of[receiver]:
                 continue
-            ends = (self.kinds[sender], self.kinds[receiver])
-            hop = self.hop(sender, receiver, apart)
-            sharers = max(
-                kind.sharers(min(active or kind.devices_per_node, kind.devices_per_node))
-                for kind in ends
-            )
-            survey.member_bytes_per_s = min(survey.member_bytes_per_s, hop.bytes_per_s / sharers)
+            one, other = self.kinds[sender], self.kinds[receiver]
+            for kind in (one,) if one is other else (one, other):
+                hop = self._hop(sender, receiver, apart, kind.network_bytes_per_s)
+                each = kind.devices_per_node
+                share = hop.bytes_per_s / kind.sharers(min(active or each, each))
+                survey.slow_to(share * kind.network_efficiency)
             survey.network_step_s = max(survey.network_step_s, hop.latency_s)
             around_s += hop.latency_s
         survey.ring_network_s = max(survey.ring_network_s, around_s)
@@ -269,11 +269,15 @@ class Topology:
         """The link between two nodes in different domains, by their indices in cluster order, while
         every group whose members lie `apart` nodes apart is active."""
         ends = (self.kinds[sender], self.kinds[receiver])
+        return self._hop(sender, receiver, apart, min(kind.network_bytes_per_s for kind in ends))
+
+    def _hop(self, sender: int, receiver: int, apart: int, cards_bytes_per_s: float) -> Hop:
+        """The same where the cards reach so many bytes/s."""
         return self.fabric.hop(
             sender,
             receiver,
-            bytes_per_s=min(kind.network_bytes_per_s for kind in ends),
-            latency_s=max(kind.network_step_s for kind in ends),
+            bytes_per_s=cards_bytes_per_s,
+            latency_s=max(self.kinds[node].network_step_s for node in (sender, receiver)),
             apart=apart,
         )
 

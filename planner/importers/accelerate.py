@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from planner.importers.notes import Notes, listed
-from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Settled, Statement
-from planner.importers.values import Values
+from planner.importers.values import Values, decided_at
 from planner.specs.files.yaml_file import parse_document
 
 if TYPE_CHECKING:
     from planner.importers.source import Source
-    from planner.specs.files.document import Document, Location
+    from planner.specs.files.document import Location
     from planner.specs.model.spec import ModelSpec
 
 KIND = "an Accelerate configuration"
@@ -107,7 +106,7 @@ def accelerate_statement(source: Source, given: ModelSpec | None) -> Statement:
         settle=lambda decided, workload, count: _settled(notes, decided, workload, count),
         problems=(),
         notes=notes,
-        place=lambda name: _place(document, name),
+        place=lambda name: decided_at(document, _PLACES.get(name, ())),
     )
 
 
@@ -186,13 +185,3 @@ def _settled(
         workload = {**workload, "global_batch_size": batch}
         notes.assumed.append(f"global batch size {batch}: one microbatch for every replica")
     return Settled(decisions=decisions, workload=workload)
-
-
-def _place(document: Document, name: str) -> Origin:
-    location = _PLACES.get(name, ())
-    while location and location not in document.marks:
-        location = location[:-1]
-    mark = document.marks.get(location)
-    if mark is None:
-        return Origin(document.path, 1, 1)
-    return Origin(mark.path, mark.place.line, mark.place.column)

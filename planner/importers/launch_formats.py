@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.importers.accelerate import KIND, accelerate_statement, looks_like_accelerate
+from planner.importers.automodel.model import KIND as AUTOMODEL
+from planner.importers.automodel.model import looks_like_recipe
+from planner.importers.automodel.statement import recipe_statement
 from planner.importers.deepspeed.statement import deepspeed_statement
 from planner.importers.foreign_launches import foreign_launch
 from planner.importers.frameworks.detect import foreign_file
+from planner.importers.megatron.bridge import looks_like_overrides
 from planner.importers.megatron.script import looks_like_script
-from planner.importers.megatron.statement import script_statement
+from planner.importers.megatron.statement import OVERRIDES, overrides_statement, script_statement
+from planner.importers.torchtitan_toml import KIND as TORCHTITAN
+from planner.importers.torchtitan_toml import looks_like_toml, toml_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,9 +73,26 @@ LAUNCH_FORMATS = (
         read=lambda source, given: accelerate_statement(source, given.model),
     ),
     LaunchFormat(
+        name=AUTOMODEL,
+        looks_like=looks_like_recipe,
+        read=lambda source, given: recipe_statement(source, given.model),
+    ),
+    LaunchFormat(
+        name=TORCHTITAN,
+        looks_like=looks_like_toml,
+        read=lambda source, given: toml_statement(source, given.model),
+    ),
+    LaunchFormat(
         name="a Megatron-LM command or script",
         looks_like=lambda source: looks_like_script(source.text),
         read=_read_script,
+    ),
+    LaunchFormat(
+        name=OVERRIDES,
+        looks_like=lambda source: looks_like_overrides(source.text),
+        read=lambda source, given: overrides_statement(
+            source, given.model, vocabulary=given.vocabulary
+        ),
     ),
 )
 """The formats in the order in which they are tried."""

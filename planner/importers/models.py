@@ -20,11 +20,11 @@ from planner.importers.frameworks.detect import (
 )
 from planner.importers.huggingface.config import config_model, looks_like_config
 from planner.importers.launch_file import is_json
-from planner.importers.megatron.arguments_file import looks_like_arguments
 from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
 from planner.importers.megatron.command import mentions_training
+from planner.importers.megatron.nemo import looks_like_nemo
 from planner.importers.megatron.recipe import names_recipe, recipe_model
-from planner.importers.megatron.script import launch_in, looks_like_script
+from planner.importers.megatron.script import launch_in, looks_like_script, states_flags
 from planner.importers.notes import Notes
 from planner.importers.published.names import (
     nearest_published,
@@ -33,6 +33,8 @@ from planner.importers.published.names import (
 )
 from planner.importers.source import STDIN, Source, load_source
 from planner.importers.torchtitan import flavor_model, looks_like_flavor
+from planner.importers.torchtitan_toml import KIND as TORCHTITAN
+from planner.importers.torchtitan_toml import looks_like_toml, toml_model
 from planner.importers.yaml_text import to_yaml
 from planner.specs.files.catalog import looks_like_path
 from planner.specs.files.document import document_of
@@ -152,7 +154,10 @@ def _new_model(
         return _finished(model, notes, name or _config_name(source, file.tree), kind, source)
     if assume is not None:
         raise source.error("--assume is for a Hugging Face config.json, which this is not")
-    if is_yaml(source) and not looks_like_arguments(source.text):
+    if looks_like_toml(source):
+        model, notes = toml_model(source)
+        return _finished(model, notes, name or source.stem, TORCHTITAN, source)
+    if is_yaml(source) and not states_flags(source.text):
         model, notes, kind = framework_model(source, vocabulary)
         return _finished(model, notes, name or source.stem, kind, source)
     if names_recipe(source.text) and not mentions_training(source.text):
@@ -191,6 +196,7 @@ def _launch(
         return launch_in(source, given=given, command=command, vocabulary=vocabulary)
 
     readers: tuple[tuple[str, Callable[[str], bool], Callable[[], Launch]], ...] = (
+        ("a configuration of NeMo 1", looks_like_nemo, script),
         ("a Megatron-LM command", mentions_training, script),
         (
             "Megatron-Bridge overrides",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from planner.importers.shell.text import Origin
 from planner.specs.files.document import show_location
 from planner.specs.units import describe
 
 if TYPE_CHECKING:
     from planner.errors import InputError
-    from planner.specs.files.document import Location
+    from planner.specs.files.document import Document, Location
 
 MOST = 10**9
 AUTO = "auto"
@@ -25,6 +26,16 @@ class Configuration(Protocol):
 
     def error(self, message: str, location: Location = ()) -> InputError:
         """An error at a part of it."""
+
+
+def decided_at(document: Document, location: Location) -> Origin:
+    """Where a part of a document stands, or the nearest part around it."""
+    while location and location not in document.marks:
+        location = location[:-1]
+    mark = document.marks.get(location)
+    if mark is None:
+        return Origin(document.path, 1, 1)
+    return Origin(mark.path, mark.place.line, mark.place.column)
 
 
 class Values:

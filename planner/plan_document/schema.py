@@ -146,6 +146,7 @@ def _settings() -> Schema:
             "packed_length": POSITIVE,
             "start_whole": FLAG,
             "resumes": FLAG,
+            "fp8_param_gather": FLAG,
             "offload_to": choice(*PLACES),
             "update_stride": {"type": "integer", "minimum": 2, "maximum": MOST_STRIDE},
             "recompute_modules": list_of(choice(*RECOMPUTED)),

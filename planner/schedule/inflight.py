@@ -58,6 +58,25 @@ def peak_in_flight(
     return found.reshape(*shape, stages, virtual_stages)
 
 
+def peaks_in_flight(name: str, stages: int, virtual_stages: int, numbers: Ints) -> Ints:
+    """[M, p, v]: `peak_in_flight` of M numbers of microbatches, which are kept."""
+    known, wanted = _known_peaks(name, stages, virtual_stages), numbers.tolist()
+    new = [number for number in dict.fromkeys(wanted) if number not in known]
+    if new:
+        found = peak_in_flight(
+            name, stages=stages, virtual_stages=virtual_stages, num_microbatches=np.array(new)
+        )
+        known.update(zip(new, found, strict=True))
+    shape = (len(wanted), stages, virtual_stages)
+    return np.array([known[number] for number in wanted], dtype=np.int64).reshape(shape)
+
+
+@lru_cache(maxsize=512)
+def _known_peaks(name: str, stages: int, virtual_stages: int) -> dict[int, Ints]:
+    """By number of microbatches."""
+    return {}
+
+
 _SETTLED = 4
 """Microbatches per stage beyond which further ones keep no more activations, in every schedule
 without a closed form: such schedules warm up with at most two per stage and then repeat
@@ -89,16 +108,12 @@ def heaviest_in_flight(
     """
     of = np.arange(stages) if stage_of is None else stage_of
     numbers, number = numbered(num_microbatches)
-    counted = peak_in_flight(
-        name, stages=stages, virtual_stages=virtual_stages, num_microbatches=numbers
-    )
+    counted = peaks_in_flight(name, stages, virtual_stages, numbers)
     # Enough microbatches to settle, with a last group of the same length; all of them if every
     # further microbatch adds activations.
     settled = _SETTLED * stages + numbers % stages
     fewer = np.minimum(numbers, settled)
-    kept = peak_in_flight(
-        name, stages=stages, virtual_stages=virtual_stages, num_microbatches=fewer
-    )
+    kept = peaks_in_flight(name, stages, virtual_stages, fewer)
     enough = (kept == counted).all(axis=(1, 2))
     different, of_number = numbered(np.where(enough, fewer, numbers))
     which = of_number[number]
@@ -120,9 +135,11 @@ def heaviest_in_flight(
     most = [max(map(len, of_stages)) for of_stages in zip(*moments, strict=True)]
     rows = distinct_rows((which, *chosen), (len(moments), *(most[index] for index in place)))
     heaviest: Ints = counted[number[rows.first]][:, of]
-    for row, plan in enumerate(rows.first.tolist()):
-        for here, of_stage in zip(entries, moments[which[plan]], strict=True):
-            heaviest[row, uneven[here]] = of_stage[chosen[here, plan]]
+    first = np.array([[of_stage[0] for of_stage in of_stages] for of_stages in moments])
+    heaviest[:, uneven] = first[which[rows.first]][:, place]
+    for at, row in np.argwhere(chosen[:, rows.first]).tolist():
+        plan = rows.first[row]
+        heaviest[row, uneven[at]] = moments[which[plan]][place[at]][chosen[at, plan]]
     return heaviest, rows.which
 
 

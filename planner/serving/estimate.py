@@ -117,6 +117,12 @@ def prices(scenario: ServingScenario) -> tuple[StepCosts, ServingMemory]:
     return StepCosts(scenario, most), serving_memory(scenario)
 
 
+def forget_prices() -> None:
+    """Free what was worked out for scenarios that will not be asked for again."""
+    estimate.cache_clear()
+    prices.cache_clear()
+
+
 def holds_a_request(memory: ServingMemory, load: ClosedLoad) -> bool:
     """Whether the KV cache has room for the longest request."""
     return memory.request_bytes(load.input_tokens + load.output_tokens) <= memory.kv_bytes

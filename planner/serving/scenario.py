@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
     from planner.serving.placement import ExpertRouting, PlacedExperts
     from planner.specs.device import DeviceSpec
-    from planner.specs.engine import EngineProfile, ExpertLaw, KernelLaw, KernelTable, ReadingLaw
+    from planner.specs.engine import (
+        EngineProfile,
+        ExpertLaw,
+        KernelLaw,
+        KernelTable,
+        PromptLaw,
+        ReadingLaw,
+    )
     from planner.specs.model.spec import ModelSpec
 
 L = TypeVar("L")
@@ -112,6 +119,7 @@ class ServingScenario:
             self.attention_law()
         else:
             laws.append(self.latent_law())
+        self.prompt_law()
         for law in laws:
             self.peak(law.arithmetic)
 
@@ -196,6 +204,13 @@ class ServingScenario:
     def latent_law(self) -> KernelLaw:
         """Decode attention over a compressed cache. Raises: RuleError."""
         return self._law("latent attention", self.table.latent_attention, self.kv)
+
+    def prompt_law(self) -> PromptLaw:
+        """Attention of prompts, over either kind of cache. Raises: RuleError."""
+        if self.model.mla is None:
+            return self._law("attention of prompts", self.table.prefill_attention, self.kv)
+        laws = self.table.latent_prefill_attention
+        return self._law("latent attention of prompts", laws, self.kv)
 
     def _law(self, part: str, laws: Mapping[str, L], number_format: str) -> L:
         law = laws.get(number_format)

@@ -88,7 +88,9 @@ class StepCosts:
         self._start_s = sum(part.start_s for part in parts)
         self._prompt_start_s = sum(part.prompt_start_s for part in parts)
         self._parts = [(part.window, part.token_s) for part in parts]
-        self._prompt_parts = [(part.window, part.pair_s, part.beyond_s) for part in parts]
+        self._prompt_parts = [
+            (part.window, part.pair_s, part.beyond_s, part.ramp) for part in parts
+        ]
         self._read_parts = list(self._parts)
         """Those that a step reads, and those that what drafts reads before it."""
         self._device_s: Floats = (layers + heads)[::queries] + self._start_s
@@ -133,10 +135,10 @@ class StepCosts:
         for window, token_s in self._parts:
             seen = context if window is None else min(context, window)
             attention_s += steps * token_s * seen
-        for window, pair_s, beyond_s in self._prompt_parts:
+        for window, pair_s, beyond_s, ramp in self._prompt_parts:
             keys = before + read / 2
             seen = keys if window is None else min(keys, window)
-            attention_s += min(pair_s, beyond_s) * read * seen
+            attention_s += min(pair_s, beyond_s) * read * (seen + ramp)
         start_s, each_s = self._lines
         checked = self._queries * steps
         return RequestWork(
@@ -161,15 +163,15 @@ class StepCosts:
         tokens = decoding + sum(prompt.tokens for prompt in prompts)
         device_s = self._layers_s[tokens] + self._heads_s[decoding + len(prompts)]
         device_s += self._prompt_start_s
-        for window, pair_s, beyond_s in self._prompt_parts:
+        for window, pair_s, beyond_s, ramp in self._prompt_parts:
             for prompt in prompts:
                 keys = prompt.before + prompt.tokens / 2
                 if window is None:
-                    device_s += pair_s * prompt.tokens * keys
+                    device_s += pair_s * prompt.tokens * (keys + ramp)
                 else:
                     longer = prompt.before + prompt.tokens > window
                     each_s = beyond_s if longer else pair_s
-                    device_s += each_s * prompt.tokens * min(keys, window)
+                    device_s += each_s * prompt.tokens * (min(keys, window) + ramp)
         return device_s
 
     def _reading_s(self, sequences: int, context: float) -> float:

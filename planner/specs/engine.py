@@ -29,8 +29,9 @@ Share = Annotated[Fraction, Field(gt=0)]
 
 
 class KernelLaw(Input):
-    """Time of one kernel: floor + (traffic^x + arithmetic^x)^(1/x), where traffic and arithmetic
-    are seconds at the stated shares of the device's rates."""
+    """Time of one kernel: floor + (traffic^x + arithmetic^x + chain^x)^(1/x), where traffic and
+    arithmetic are seconds at the stated shares of the device's rates, and the chain is as long as
+    the dimension that a product sums over."""
 
     floor: Seconds
     """Of a kernel with next to nothing to do, in a recorded graph."""
@@ -40,6 +41,9 @@ class KernelLaw(Input):
     """Share of the peak rate that large shapes reach."""
     arithmetic: Arithmetic
     """The number format that the products are done in."""
+    chain: Seconds = 0.0
+    """For each element of the summed dimension, which such a kernel does not divide among
+    processors."""
 
 
 class ExpertLaw(KernelLaw):
@@ -56,11 +60,15 @@ class ReadingLaw(Input):
     bandwidth: Share
 
 
-class ArithmeticLaw(Input):
-    """A kernel that arithmetic in 16 bits bounds whatever its shape."""
+class PromptLaw(Input):
+    """Attention of prompts: floor + tokens (keys + ramp) · arithmetic of a pair, where each token
+    sees so many keys on average. Rows of few keys fill the device less, by the `ramp`."""
 
     floor: Seconds
     peak: Share
+    """Of arithmetic in 16 bits, over many keys."""
+    ramp: Number
+    """Tokens."""
 
 
 class AllReduceLaw(Input):
@@ -95,12 +103,19 @@ class KernelTable(Input):
     """Decode attention, by format of the KV cache."""
     latent_attention: dict[str, KernelLaw]
     """The same over a compressed KV cache, with absorbed up-projections."""
-    prefill_attention: ArithmeticLaw
-    latent_prefill_attention: ArithmeticLaw
+    prefill_attention: dict[str, PromptLaw]
+    """By format of the KV cache, in which prompts are read where it is narrower."""
+    latent_prefill_attention: dict[str, PromptLaw]
     all_reduce: AllReduceLaw
     exchange: ExchangeLaw
     small_kernel: Seconds
     """One elementwise kernel in a recorded graph."""
+    shared_fused: Constant[bool] | None = None
+    """Whether a shared expert is one more routed one, which all tokens choose, where every device
+    holds a part of each expert; none: it is not."""
+    shared_beside: Constant[Count] | None = None
+    """Tokens of a step up to which shared experts run beside the routed ones, in a stream of their
+    own; none where one kernel follows the other."""
 
 
 class LayerCounts(Input):
@@ -181,6 +196,9 @@ class MemoryRule(Input):
     prefix_cache: Constant[bool] | None = None
     """Whether blocks of earlier prompts are found again by their tokens; none where nothing is
     stated."""
+    whole_context: Constant[bool] | None = None
+    """Whether layers that attend to a window cache the whole context all the same; none where they
+    cache the window."""
 
 
 class Handover(Input):

@@ -41,6 +41,7 @@ _FIELDS: dict[str, tuple[str | None, str]] = {
     "uneven_replicas": (None, "uneven_replicas"),
     "context_heads": (None, "context_heads"),
     "start_whole": ("full_sharding", "starts_whole"),
+    "fp8_param_gather": ("fp8", "parameter_gather"),
     "resumes": ("resume", "counts"),
     "offload_to": ("offload", "to"),
     "update_stride": ("offload", "stride"),
@@ -57,6 +58,7 @@ _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
     "offload_to": lambda software: bool(software.offload.nvme),
     "update_stride": lambda software: software.offload.interleaves,
     "start_whole": lambda software: "full" in software.data_sharding.choices,
+    "fp8_param_gather": lambda software: bool(software.fp8.parameter_gather_choices),
 }
 """Whether a framework has the choice."""
 _OF_STATES = {
@@ -80,6 +82,7 @@ class Settings:
     or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
     job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
     model before it is sharded; `resumes`: the job must fit when it is resumed, too;
+    `fp8_param_gather`: weights are gathered and kept in 8 bits;
     `offload_to`: "host" or "nvme", where an offloaded optimizer is;
     `update_stride`: of so many sub-groups of it one is updated on the device;
     `uneven_replicas`: whether replicas may run one microbatch more than others;
@@ -100,6 +103,7 @@ class Settings:
     """Tokens of the longest of these sequences, where they are given one by one."""
     start_whole: bool | None = None
     resumes: bool | None = None
+    fp8_param_gather: bool | None = None
     offload_to: str | None = None
     update_stride: int | None = None
     uneven_replicas: bool | None = None
@@ -126,6 +130,7 @@ class Settings:
             ),
             uneven_replicas=ranges.switch("--uneven-replicas", options.get("uneven_replicas")),
             resumes=ranges.switch("--resumes", options.get("resumes")),
+            fp8_param_gather=ranges.switch("--fp8-param-gather", options.get("fp8_param_gather")),
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),

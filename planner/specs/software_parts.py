@@ -301,7 +301,9 @@ class Fp8(Input):
     weights_cached: bool = True
     """8-bit copies of the weights are kept for all microbatches of a step."""
     parameter_gather: bool = False
-    """Sharded parameters are gathered in 8 bits."""
+    """Sharded parameters are gathered in 8 bits, and are in 8 bits between steps."""
+    parameter_gather_choices: tuple[bool, ...] = ()
+    """Whether a job may gather them in 8 bits, and may not, beside what the profile does."""
     tensor_gathers: tuple[QuantizedFormat, ...] = ()
     """Formats in which, under sequence parallelism, products quantise what they gather before it
     travels."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from planner.arrays import numbered
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
-from planner.schedule.inflight import peak_in_flight
+from planner.schedule.inflight import peaks_in_flight
 from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ class Batch:
         """Microbatches in flight in every chunk of `stages` at its fullest moment, [M, p, v], one
         row for every number of microbatches, and the row of each plan, [N]."""
         counts, which = numbered(self.num_microbatches)
-        found = peak_in_flight(
-            self.schedule,
-            stages=self.pipeline,
-            virtual_stages=self.virtual_stages,
-            num_microbatches=counts,
-        )
+        found = peaks_in_flight(self.schedule, self.pipeline, self.virtual_stages, counts)
         return found if self.loads_of is None else found[:, self.loads_of], which
 
     @property

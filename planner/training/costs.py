@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.training.layer.memory import LayerMemory
-from planner.training.layer.prices import LayerPrice, LayerPrices
+from planner.training.layer.prices import LayerPrice, prices_of
 from planner.workload.formats import weight_bytes
 
 if TYPE_CHECKING:
@@ -74,6 +74,17 @@ class CostTable:
     residual_bytes: NDArray[np.int64]
     placeholder_bytes: NDArray[np.int64]
 
+    def some(self, rows: Sequence[int] | NDArray[np.integer]) -> CostTable:
+        """Those rows alone, in that order."""
+        taken = np.asarray(rows, dtype=np.int64)
+        columns = {
+            field.name: np.take(column, taken, axis=max(column.ndim - 2, 0))
+            for field in fields(self)
+            if field.name != "shards"
+            for column in (getattr(self, field.name),)
+        }
+        return CostTable(shards=tuple(self.shards[row] for row in taken.tolist()), **columns)
+
     def priced(self, row: int) -> bytes:
         """All prices of a row: the same for shards that cost the same."""
         arrays = [getattr(self, field.name) for field in fields(self) if field.name != "shards"]
@@ -81,13 +92,10 @@ class CostTable:
         return b"".join(one.tobytes() for one in rows)
 
 
-def cost_table(
-    scenario: Scenario, shards: Sequence[Shard], prices: LayerPrices | None = None
-) -> CostTable:
-    """Price every kind of layer under every shard. `prices`: the layer prices that other tables of
-    the scenario have already worked out."""
+def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
+    """Price every kind of layer under every shard."""
     kinds, devices = scenario.kinds, scenario.candidate_devices
-    prices = prices or LayerPrices(scenario)
+    prices = prices_of(scenario)
     found = [[prices.price(kind, shard) for kind in kinds] for shard in shards]
     residual_bytes = [scenario.workload(shard).residual_bytes() for shard in shards]
     memories = [[layer.memory for layer in row] for row in found]

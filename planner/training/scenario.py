@@ -34,6 +34,10 @@ UNFUSED = "unfused attention: "
 kernels."""
 
 
+_UNTREATED = "untreated"
+"""Under which name a scenario keeps the job without chosen modules."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A job on the first `job.devices` devices of a cluster, in the order of its file. `given` is
@@ -192,7 +196,14 @@ class Scenario:
             changed = settings.applied(job.software, job.optimizer)
             job = replace(job, software=changed, settings=settings.filled(job.settings))
             found = self._treated[settings] = replace(self, job=job)
+            found.kept[_UNTREATED] = self
         return found
+
+    @property
+    def untreated(self) -> Scenario:
+        """The job without what `treating` chose."""
+        usual: Scenario = self.kept.get(_UNTREATED, self)
+        return usual
 
     @cached_property
     def _treated(self) -> dict[Settings, Scenario]:

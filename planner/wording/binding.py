@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from planner.plan import Estimate, HostUse, MemoryEstimate, StageMemory
 
 GIB = 2**30
+_OUTSIDE_A_STEP = {
+    "resume": "as it is resumed from a checkpoint",
+    "start": "as the model is made",
+}
+"""Phases of `planner.plan.PEAK_PHASES` that are no part of a step."""
 
 
 def binding_constraint(stage: StageMemory) -> str:
@@ -23,9 +28,17 @@ def binding_constraint(stage: StageMemory) -> str:
     kept = f" ({usable / GIB:.1f} after headroom)" if stage.headroom_bytes else ""
     return (
         f"stage {stage.stage} needs {stage.peak_bytes / GIB:.1f} GiB of "
-        f"{stage.capacity_bytes / GIB:.1f}{kept}: "
+        f"{stage.capacity_bytes / GIB:.1f}{kept}{_outside_a_step(stage)}: "
         + ", ".join(f"{name} {parts[name] / GIB:.1f}" for name in largest)
     )
+
+
+def _outside_a_step(stage: StageMemory) -> str:
+    """When the stage is fullest, and what a step needs, where that is outside a step."""
+    when, other = _OUTSIDE_A_STEP.get(stage.peak_phase), stage.other_components
+    if when is None or other is None:
+        return ""
+    return f" {when}, {other.total_bytes / GIB:.1f} as it trains"
 
 
 def host_constraint(host: HostUse) -> str:

@@ -44,6 +44,13 @@ class StageLoad:
         """Which kinds each stage holds."""
         return HeldKinds.of(self.of_stages > 0)
 
+    @cached_property
+    def held_below_head(self) -> HeldKinds:
+        """The same without the head."""
+        held = self.of_stages > 0
+        held[:, -1] = False
+        return HeldKinds.of(held)
+
     @property
     def most_layers(self) -> int:
         """Layers of the fullest chunk."""

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 FUNCTIONS = [
     "calibrate",
+    "calibrate_serving",
     "check",
     "cluster_template",
     "compare",
@@ -69,6 +70,7 @@ FUNCTIONS = [
 ]
 TYPES = [
     "Calibrated",
+    "CalibratedEngine",
     "CheckLimits",
     "Checked",
     "ClusterSpec",

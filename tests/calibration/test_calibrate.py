@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from planner.calibration.calibrate import Calibration, calibrate, folds_of
-from planner.calibration.constants import BY_NAME, TUNABLES, with_values
+from planner.calibration.constants import DEVICE, TUNABLES, value_of, with_values
 from planner.calibration.observations import device_of, observed_run, on_device
 from planner.errors import InputError
 from planner.specs.files.catalog import resolve
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from tests.calibration.conftest import Measure
 
 
-def verdict_on(found: Calibration, name: str) -> Verdict:
+def verdict_on(found: Calibration[DeviceSpec], name: str) -> Verdict:
     return next(verdict for verdict in found.verdicts if verdict.name == name)
 
 
-def refitted(found: Calibration) -> dict[str, float]:
+def refitted(found: Calibration[DeviceSpec]) -> dict[str, float]:
     return {v.name: v.after for v in found.verdicts if v.status == "refitted" and v.after}
 
 
@@ -48,7 +48,7 @@ def test_a_changed_constant_is_found(
     assert found.refusal is None
     assert refitted(found) == {name: pytest.approx(value, rel=0.01)}
     assert found.calibrated is not None
-    assert BY_NAME[name].of(found.calibrated) == refitted(found)[name]
+    assert value_of(found.calibrated, name) == refitted(found)[name]
     assert found.mean_error(found.before_s) > 0.01
     assert found.mean_error(found.after_s) < 0.001
     assert found.mean_error(found.held_out_s) < 0.002
@@ -116,7 +116,7 @@ def test_what_hardly_matters_is_named_with_its_effect(measure: Measure, device: 
     verdict = verdict_on(found, "sustained.network")
     assert verdict.status == "not identified"
     assert verdict.reason is not None
-    assert verdict.reason.startswith("a change by 0.075 moves the predicted steps by 0.")
+    assert verdict.reason.startswith("a change by 0.075 moves the predicted times by 0.")
     assert f"the runs scatter by {found.scatter:.1%}" in verdict.reason
 
 
@@ -137,7 +137,8 @@ def test_a_fit_that_does_not_hold_elsewhere_is_refused(
 ) -> None:
     """One model, measured often, ran where products were slow; the other did not."""
     slow = measure({"sustained.matmul": 0.75}, noise=0.01, rows=(8, 9, 10, 11) * 2)
-    found = calibrate([*slow, *measure({}, noise=0.01, rows=range(4, 8))], device)
+    others = measure({}, noise=0.01, rows=range(4, 8))
+    found = calibrate([*slow, *(replace(one, id=f"other {one.id}") for one in others)], device)
     assert found.calibrated is None
     assert found.refusal is not None
     assert "do not hold elsewhere: leaving out one model of 2 at a time" in found.refusal
@@ -148,7 +149,7 @@ def test_a_fit_that_does_not_hold_elsewhere_is_refused(
 def test_what_no_constant_explains_is_said(measure: Measure, device: DeviceSpec) -> None:
     runs = [replace(one, measured_s=0.8 * one.measured_s) for one in measure({})]
     assert calibrate(runs, device).refusal == (
-        "steps are predicted 25.0% too slow, which no constant within its limits explains"
+        "the step time is predicted 25.0% too long, which no constant within its limits explains"
     )
 
 
@@ -189,30 +190,30 @@ def test_without_a_constant_for_8_bits_the_16_bit_one_stands_in(device: DeviceSp
     name = "matmul.efficiency_8bit"
     own = device.matmul.efficiency.value * device.sustained.matmul.value
     assert device.matmul.efficiency_8bit is None
-    assert BY_NAME[name].of(device) == BY_NAME["matmul.efficiency_4bit"].of(device) == own
+    assert value_of(device, name) == value_of(device, "matmul.efficiency_4bit") == own
     stated = with_values(device, {name: 0.6})
-    assert BY_NAME["matmul.efficiency_4bit"].of(stated) == 0.6
+    assert value_of(stated, "matmul.efficiency_4bit") == 0.6
 
 
 def test_every_constant_can_be_read_and_set(device: DeviceSpec) -> None:
     for tunable in TUNABLES:
-        assert tunable.low <= tunable.of(device) <= tunable.high, tunable.name
+        assert tunable.low <= value_of(device, tunable.name) <= tunable.high, tunable.name
         middle = (tunable.low + tunable.high) / 2
         changed = with_values(device, {tunable.name: middle}, "a test")
-        assert tunable.of(changed) == pytest.approx(middle)
+        assert value_of(changed, tunable.name) == pytest.approx(middle)
 
 
 def test_left_out_are_sources_then_models_then_groups_then_runs(
     untimed: list[Observation],
 ) -> None:
-    assert folds_of(untimed)[0] == "model"
+    assert folds_of(untimed, DEVICE.folds)[0] == "model"
     sources = [replace(one, source=f"file-{i % 2}") for i, one in enumerate(untimed)]
-    name, parts = folds_of(sources)
+    name, parts = folds_of(sources, DEVICE.folds)
     assert (name, [len(part) for part in parts]) == ("source", [6, 6])
     groups = [replace(one, group=f"group-{i % 2}") for i, one in enumerate(untimed[4:8])]
-    assert folds_of(groups)[0] == "run", "one group alone would leave two runs"
+    assert folds_of(groups, DEVICE.folds)[0] == "run", "one group alone would leave two runs"
     alone = [replace(one, group="all") for one in untimed[4:8]]
-    assert folds_of(alone) == ("run", [[0], [1], [2], [3]])
+    assert folds_of(alone, DEVICE.folds) == ("run", [[0], [1], [2], [3]])
 
 
 def test_the_device_must_be_clear(untimed: list[Observation]) -> None:

@@ -30,7 +30,13 @@ def responses(parts_s: dict[str, list[float]], rest_s: list[float]) -> Responses
             change_s=np.stack([np.array(part) * (OWN[name] / value - 1) for value in values]),
             relative=-np.array(part) / base_s,
         )
-    return Responses(base_s=base_s, values=OWN, by_name=by_name)
+    return Responses(
+        base_s=base_s,
+        weights=np.ones(len(base_s)),
+        tunables=BY_NAME,
+        values=OWN,
+        by_name=by_name,
+    )
 
 
 def test_interpolation_is_exact_for_what_goes_with_the_reciprocal() -> None:

@@ -424,3 +424,79 @@ def test_yaml_of_nobody(imported: Import) -> None:
     refused = imported("x.yaml", {"a": 1})
     assert refused.code == 2
     assert "is none of: a Hugging Face config.json" in refused.stderr
+
+
+NEMO = """
+run: {name: llama, results_dir: "${base_results_dir}/${.name}"}
+trainer:
+  num_nodes: 4
+  devices: 8
+  precision: bf16
+exp_manager: {}
+model:
+  micro_batch_size: 2
+  global_batch_size: 128
+  tensor_model_parallel_size: 2
+  pipeline_model_parallel_size: 4
+  virtual_pipeline_model_parallel_size: 4
+  encoder_seq_length: 4096
+  max_position_embeddings: ${.encoder_seq_length}
+  num_layers: 32
+  hidden_size: 4096
+  ffn_hidden_size: ${multiply:2.6875, ${training.model.hidden_size}}
+  num_attention_heads: 32
+  num_query_groups: null
+  bias: false
+  activation: fast-swiglu
+  normalization: rmsnorm
+  position_embedding_type: rope
+  share_embeddings_and_output_weights: false
+  activations_checkpoint_granularity: null
+  activations_checkpoint_method: block
+  activations_checkpoint_num_layers: 0
+  sequence_parallel: true
+  megatron_amp_O2: true
+  fp8: false
+  fp8_hybrid: true
+  fp8_params: true
+  mcore_customization_config: {parallel_attention: false}
+  tokenizer: {library: sentencepiece, type: null, model: "${data_dir}/llama2/tokenizer.model"}
+  optim: {name: mcore_distributed_optim, overlap_grad_sync: true, overlap_param_sync: true}
+"""
+
+
+def test_a_nemo_1_configuration_is_a_model_and_a_plan(
+    planner: Run, imported: Import, tmp_path: Path
+) -> None:
+    """Llama 2 7B: 6,738,415,616 parameters on the Hub. Switches of a feature that is off, and
+    references to what the launcher knows, change nothing."""
+    assert total(imported("nemo.yaml", NEMO, "--vocab-size", "32000")) == 6_738_415_616
+    options = ("--plan", str(tmp_path / "nemo.yaml"), "--vocab-size", "32000", "--json")
+    done = planner("estimate", "--cluster", "dgx-a100-16", *options)
+    document = json.loads(done.stdout)
+    plan, job = document["plans"][0], document["inputs"]["job"]
+    wanted = {"tensor": 2, "pipeline": 4, "data": 4}
+    assert {axis: plan["degrees"][axis] for axis in wanted} == wanted
+    assert (plan["virtual_stages"], plan["data_sharding"]) == (4, "optimizer")
+    assert plan["recompute"]["granularity"] == "none"
+    assert (job["precision"], job["seq_length"], job["global_batch_size"]) == ("bf16", 4096, 128)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("parallel_attention: false", "parallel_attention: true", "layers of an own kind"),
+        ("  fp8: false", "  mm_cfg: {llm: {}}", "images beside the text"),
+        ("  fp8: false", "  peft: {peft_scheme: lora}", "low-rank adapters"),
+        ("O2: true", "O2: false", "model.megatron_amp_O2: weights in fp32 beside layers"),
+        ("fast-swiglu", "reglu", "model.activation: 'reglu' is not one of gelu, swiglu"),
+        ("${.encoder_seq_length}", "${.longest}", "refers to .longest, which is not in this file"),
+        ("hidden_size: 4096", "hidden_size: ${.hidden_size}", "refers to itself"),
+    ],
+)
+def test_what_nemo_1_states_and_is_not_read_is_named(
+    imported: Import, before: str, after: str, said: str
+) -> None:
+    done = imported("nemo.yaml", NEMO.replace(before, after, 1), "--vocab-size", "32000")
+    assert done.code == 2
+    assert said in done.stderr

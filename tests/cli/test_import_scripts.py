@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -167,3 +168,61 @@ def test_vocabularies_by_the_size_of_the_model(
 def test_a_job_in_fp32_is_said_to_be_slow(planner: Run, script: Callable[[str], str]) -> None:
     done = planner("import", "model", script(f"torchrun pretrain_gpt.py {SIZES}"))
     assert "precision fp32 (neither --bf16 nor --fp16, either of which is several" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "does"),
+    [
+        ("tools/run_text_generation_server.py", "", "answers prompts"),
+        ("examples/text_generation_ptq.py", "", "changes the number format of trained weights"),
+        ("tools/checkpoint/convert.py", "", "converts a checkpoint"),
+        ("train_rl.py", "--perform-rl-step", "learns from answers that it generates itself"),
+        ("pretrain_gpt.py", "--skip-train", "only measures a trained model"),
+    ],
+)
+def test_programs_that_do_not_train_give_sizes_and_no_plan(
+    planner: Run, script: Callable[[str], str], program: str, flags: str, does: str
+) -> None:
+    path = script(f"torchrun --nproc_per_node 8 {program} {SIZES} {flags} --bf16")
+    refused = planner("estimate", "--cluster", "dgx-h100-16", "--plan", path)
+    name = program.rpartition("/")[2]
+    assert refused.code == 2
+    assert f"{name} {does}" in refused.stderr
+    assert "planner import model" in refused.stderr
+    read = planner("import", "model", path)
+    assert total(read) == DENSE
+    assert f"sizes only: {name} {does}" in read.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--moe-num-experts=64 --moe-top-k=1", "--moe-num-experts: 64 is not read, and the model"),
+        ("--num-router-experts 8", "--num-router-experts: 8 is not read, and the model"),
+        ("--vision-model-type clip", "images beside the text"),
+        ("--lf-conv2d-group 1", "convolutions before attention"),
+    ],
+)
+def test_flags_that_hold_most_of_a_model_are_not_passed_over(
+    planner: Run, script: Callable[[str], str], flags: str, said: str
+) -> None:
+    """Of MegaBlocks' Megatron-LM and others: without them the model is a small part of itself."""
+    done = planner("import", "model", script(f"torchrun pretrain_gpt.py {SIZES} {flags}"))
+    assert done.code == 2
+    assert said in done.stderr
+
+
+def test_flags_of_mixtures_in_forks_and_old_releases(
+    planner: Run, script: Callable[[str], str]
+) -> None:
+    """MindSpeed-LLM's tensor ranks hold whole experts; the old flag that recomputes experts."""
+    path = script(
+        f"torchrun --nproc_per_node 8 --nnodes 2 pretrain_gpt.py {SIZES} --num-experts 8 "
+        "--tensor-model-parallel-size 2 --expert-model-parallel-size 4 --moe-tp-extend-ep --bf16 "
+        "--sequence-parallel --use-distributed-optimizer --global-batch-size 64 "
+        "--moe-layer-recompute"
+    )
+    done = planner("estimate", "--cluster", "dgx-h100-16", "--plan", path, "--json")
+    plan = json.loads(done.stdout)["plans"][0]
+    assert (plan["degrees"]["expert"], plan["degrees"]["expert_tensor"]) == (8, 1)
+    assert plan["recompute"]["granularity"] == "selective"

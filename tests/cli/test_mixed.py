@@ -124,6 +124,15 @@ def test_fewer_nodes_are_the_best_of_any_type(found: Callable[..., Any]) -> None
     assert sum(host.startswith("h-") for host in best["placement"]["hosts"]) == 3
 
 
+def test_fewer_nodes_of_several_sizes_are_the_fastest_ones(found: Callable[..., Any]) -> None:
+    """Wherever the file lists them."""
+    groups = [group("a", A100, 3), group("h", H100, 2, devices=8)]
+    one, two = (found(order, "--nodes=3", "--top=1") for order in (groups, groups[::-1]))
+    assert steps_of(one) == pytest.approx(steps_of(two), rel=1e-9)
+    hosts = one["plans"][0]["placement"]["hosts"]
+    assert sorted(host.split("-")[0] for host in hosts) == ["a", "h", "h"]
+
+
 def test_device_groups_say_who_holds_what(found: Callable[..., Any]) -> None:
     groups = [group("a", A100, 2), group("h", H100, 2)]
     plan = found(groups, "--top", "1", "--pipeline", "4")["plans"][0]

@@ -374,3 +374,18 @@ def test_a_resumed_job_has_more_beside_its_states(
     assert states["buffers"] == pytest.approx(states["optimizer"] / moments * beside, rel=1e-6)
     assert fullest[0]["peak_bytes"] > fullest[1]["peak_bytes"]
     assert resumed["estimate"]["step_s"] == new["estimate"]["step_s"]
+
+
+def test_weights_may_stay_in_sixteen_bits_beside_those_in_eight(planner: Command) -> None:
+    """16-bit weights and 8-bit copies in both orientations: 4 bytes in place of 2, and remainders
+    of 2 bytes in place of master weights of 4 (TransformerEngine `fp8_model_init`, `FusedAdam`)."""
+    job = (*DENSE, "--software", "megatron-core-perf", "--precision", "fp8", "--data", "8")
+    kept = parts(estimated(planner, *job, "--fp8-param-gather", "on"))
+    sixteen = parts(estimated(planner, *job, "--fp8-param-gather", "off"))
+    assert sixteen["weights"] > 1.5 * kept["weights"]
+    less = parts(
+        estimated(planner, *job, "--fp8-param-gather", "off", "--master-weights", "remainders")
+    )
+    assert less["optimizer"] == pytest.approx(sixteen["optimizer"] * 10 / 12, rel=1e-3)
+    refused = planner("estimate", *DENSE, "--software", "deepspeed", "--fp8-param-gather", "on")
+    assert "--fp8-param-gather: software profile deepspeed has no such choice" in refused.stderr

@@ -175,6 +175,38 @@ def test_pools_and_offline_work_are_compared(planner: Callable[..., Any], tmp_pa
     assert second["output_tokens_per_s_per_device"]["predicted"] > 0
 
 
+def test_published_launches_know_offline_work_and_limits_of_pools(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The page of TensorRT-LLM had 1,500 requests of 8,192 tokens. A recipe of InferenceX let each
+    of four workers take 4 requests, of 24 too. Where a table says that attention is data-parallel,
+    its ranks may be counted in the tensor degree."""
+    pools = (
+        "source,prefill_workers,prefill_devices,prefill_tensor,prefill_attention_data,"
+        "decode_workers,decode_devices,decode_tensor,decode_expert,decode_attention_data"
+    )
+    offline = "a,llama-3.1-70b,h200-sxm,2,agg,2,trtllm,fp8,8192,1024,offline,1000 to 3000,,,,500"
+    pool = "{id},deepseek-r1,gb300,36,disagg,,trtllm,fp8,1024,1024,concurrency,{load},,9,,,"
+    four = "{table},1,4,4,1,4,32,8,8,1"
+    rows = [f"{offline},tensorrt-llm-perf-overview,,,,,,,,,"]
+    rows += [
+        pool.format(id=f"{table[:5]}{load}", load=load) + four.format(table=table)
+        for load in (16, 24)
+        for table in ("inferencex-via-aiconfigurator", "ours")
+    ]
+    rows += [
+        pool.format(id=f"c{tensor}", load=16) + f"ours,1,4,4,false,1,8,{tensor},8,true"
+        for tensor in (1, 8)
+    ]
+    told = planner("validate", table(tmp_path, *rows, header=f"{HEADER},{pools}"), "--json")
+    work, sixteen, ours_sixteen, limited, ours, ranks, counted = json.loads(told.stdout)["runs"]
+    assert work["concurrency"] == 1500
+    assert sixteen["tpot"]["predicted"] == ours_sixteen["tpot"]["predicted"]
+    assert limited["tpot"]["predicted"] == pytest.approx(sixteen["tpot"]["predicted"], rel=0.02)
+    assert limited["tpot"]["predicted"] < 0.95 * ours["tpot"]["predicted"]
+    assert ranks["tpot"]["predicted"] == counted["tpot"]["predicted"]
+
+
 def test_rows_that_contradict_each_other_are_left_out(
     planner: Callable[..., Any], tmp_path: Path
 ) -> None:

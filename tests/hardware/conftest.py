@@ -47,8 +47,11 @@ def _cluster(
     overrides: tuple[LinkOverride, ...] = (),
     second: str | None = None,
     second_card: float | None = None,
+    second_cards: int | None = None,
 ) -> ClusterSpec:
-    def group(name: str, spec: DeviceSpec, count: int, card: float = card) -> NodeGroup:
+    def group(
+        name: str, spec: DeviceSpec, count: int, cards: int = cards, card: float = card
+    ) -> NodeGroup:
         return NodeGroup(
             name=name,
             count=count,
@@ -66,7 +69,9 @@ def _cluster(
         half = nodes // 2
         groups = (
             group("a", device_spec(device), half),
-            group("b", device_spec(second), nodes - half, second_card or card),
+            group(
+                "b", device_spec(second), nodes - half, second_cards or cards, second_card or card
+            ),
         )
     return ClusterSpec(
         name="test", node_groups=groups, tiers=tiers, matrix=matrix, overrides=overrides

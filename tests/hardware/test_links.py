@@ -148,6 +148,29 @@ def test_the_slowest_cards_say_what_of_their_bandwidth_is_reached(
     assert mixed.group(4, 8).network_bytes_per_s == alone.group(4, 8).network_bytes_per_s
 
 
+def test_every_end_of_a_link_shares_its_own_cards(topology: Make) -> None:
+    """Nodes of eight devices with a card each beside nodes with fewer cards as fast as those."""
+    few = topology("a100-sxm-80gb", second="a100-sxm-80gb", nodes=4, second_cards=2)
+    alike = topology("a100-sxm-80gb", nodes=4)
+    crossing = few.between(15, 16, active=1)
+    assert (
+        crossing.member_network_bytes_per_s
+        == alike.between(15, 16, active=1).member_network_bytes_per_s
+    )
+    shared = few.between(15, 16, active=8)
+    assert shared.member_network_bytes_per_s == pytest.approx(
+        crossing.member_network_bytes_per_s / 4
+    )
+
+
+def test_no_link_reaches_more_than_its_less_efficient_end(topology: Make) -> None:
+    """Although the other end has the slower cards."""
+    slower = topology("h100-sxm-80gb", second="a100-sxm-80gb", nodes=4, second_card=24e9)
+    for name in ("h100-sxm-80gb", "a100-sxm-80gb"):
+        alone = topology(name, nodes=4)
+        assert slower.group(4, 8).network_bytes_per_s <= alone.group(4, 8).network_bytes_per_s
+
+
 LEAF_AND_SPINE = (
     FabricTier(name="leaf", nodes=4),
     FabricTier(name="spine", nodes=None, oversubscription=2.0),

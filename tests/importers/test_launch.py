@@ -88,12 +88,6 @@ def test_sequences_split_by_deepspeed_are_contexts(read: Any) -> None:
     assert read(GPT + "--deepspeed --ds-sequence-parallel-size 1\n").plan.degrees.data == 16
 
 
-def test_a_script_that_does_not_train_is_said(read: Any) -> None:
-    text = GPT.replace("pretrain_gpt.py", "tools/generate_samples_gpt.py")
-    said = read(text + "\n").notes.assumed
-    assert any("a step of training is planned; generate_samples_gpt.py" in one for one in said)
-
-
 def test_a_published_script_is_a_plan(data: Path) -> None:
     """Megatron-LM's example of GPT-3 on 1,024 A100 (examples/gpt3): its degrees, layers and
     devices, and an estimate with the fp16 gradients that it trains with."""

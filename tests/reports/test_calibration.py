@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from planner.calibration.calibrate import Calibration
+from planner.calibration.constants import DEVICE
 from planner.calibration.identify import Verdict
 from planner.calibration.observations import Observation
 from planner.reports.calibration import calibration_report
@@ -19,6 +20,7 @@ from planner.validation.compare import Comparison
 
 if TYPE_CHECKING:
     from planner.plan import Plan
+    from planner.specs.device import DeviceSpec
     from planner.training.scenario import Scenario
     from tests.conftest import Golden
 
@@ -46,10 +48,11 @@ def observation(name: str, measured_s: float, **peaks_gib: tuple[float, float]) 
     )
 
 
-def calibration() -> Calibration:
+def calibration() -> Calibration[DeviceSpec]:
     device = load_device("a100-sxm-80gb")
     return Calibration(
-        device=device,
+        holder=device,
+        constants=DEVICE,
         observations=(
             observation("gpt-7b-t1-p1-d8", 10.0, allocated=(50.5, 50.0)),
             observation("gpt-7b-t8-p1-d1-a-rather-long-name-of-a-run-somebody-made", 12.0),
@@ -84,7 +87,7 @@ def calibration() -> Calibration:
                 name="speed_variation",
                 before=0.01,
                 status="not identified",
-                reason="a change by 0.01 moves the predicted steps by 0.3%, the runs scatter by "
+                reason="a change by 0.01 moves the predicted times by 0.3%, the runs scatter by "
                 "2.1%",
             ),
         ),
@@ -99,7 +102,9 @@ def calibration() -> Calibration:
     )
 
 
-def as_text(found: Calibration, written: str | None, left_out: tuple[RunError, ...] = ()) -> str:
+def as_text(
+    found: Calibration[DeviceSpec], written: str | None, left_out: tuple[RunError, ...] = ()
+) -> str:
     report = calibration_report(found, written=written, left_out=left_out)
     return render(report, make_console(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")))
 

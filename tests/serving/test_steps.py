@@ -9,7 +9,9 @@ import pytest
 
 from planner.errors import RuleError
 from planner.serving.estimate import estimate, estimate_decode_pool, prices
-from planner.serving.layer.laws import activated, experts_s
+from planner.serving.layer.attention import readings
+from planner.serving.layer.laws import activated, experts_s, product_s
+from planner.serving.layer.layers import expert_part_s, mlp_part_s
 from planner.serving.layer.network import all_reduce_s
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.memory import serving_memory
@@ -71,6 +73,73 @@ def test_windows_hold_no_more_than_their_width() -> None:
     memory = serving_memory(scenario("gpt-oss-120b", weights="mxfp4"))
     each = 2 * 8 * 64 * 2
     assert memory.request_bytes(16_000) == 18 * each * 16_000 + 18 * each * 128
+
+
+def test_tensorrt_llm_caches_the_whole_context_of_windows() -> None:
+    """KVCacheManager: max_attention_window is the longest sequence unless it is stated."""
+    whole = serving_memory(scenario("gpt-oss-120b", engine="trtllm", weights="mxfp4"))
+    assert whole.request_bytes(16_000) == 36 * 2 * 8 * 64 * 2 * 16_000
+
+
+@pytest.mark.parametrize(
+    ("engine", "kv", "model", "tokens", "measured_s"),
+    [
+        ("trtllm", "bf16", "llama-3-70b", 1024, 50e-6),
+        ("trtllm", "bf16", "llama-3-70b", 16_384, 4.33e-3),
+        ("trtllm", "fp8", "llama-3-70b", 16_384, 2.91e-3),
+        ("sglang", "bf16", "llama-3-70b", 8192, 0.9e-3),
+        ("trtllm", "bf16", "deepseek-v3", 1024, 34e-6),
+        ("trtllm", "bf16", "deepseek-v3", 8192, 0.635e-3),
+    ],
+)
+def test_attention_of_prompts_takes_what_its_operator_table_says(
+    engine: str, kv: str, model: str, tokens: int, measured_s: float
+) -> None:
+    """Of one layer on an H200 with 32 query and 4 KV heads, and with 16 heads over a compressed
+    cache (ai-dynamo/aiconfigurator, h200_sxm: attention and mla, 1.3.0rc10 and rc20, 0.5.9)."""
+    degrees = {"weights": "fp8-block", "tensor": 8} if model == "deepseek-v3" else {"tensor": 2}
+    one = scenario(model, engine=engine, kv=kv, **degrees)
+    (part,) = readings(one)
+    layers = one.model.num_layers
+    found_s = (part.prompt_start_s + part.pair_s * tokens * (tokens / 2 + part.ramp)) / layers
+    assert found_s == pytest.approx(measured_s, rel=0.25)
+
+
+def test_shared_experts_run_beside_the_routed_ones_of_short_steps() -> None:
+    """vLLM up to 256 tokens: the floors of two products in each of 58 mixtures are hidden."""
+    beside = scenario("deepseek-v3", weights="fp8-block", tensor=8)
+    table = beside.table.model_copy(update={"shared_beside": None})
+    engine = beside.engine.model_copy(update={"kernels": {"hopper": table}})
+    after = replace(beside, engine=engine)
+    saved_s = [
+        prices(after)[0].decode_s(n, n * 1000.0) - prices(beside)[0].decode_s(n, n * 1000.0)
+        for n in (4, 1000)
+    ]
+    floor = table.products["fp8-block"].floor
+    assert saved_s == [pytest.approx(58 * 2 * floor), pytest.approx(0, abs=1e-9)]
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "measured_s"), [(2112, 7168, 123e-6), (3072, 1536, 30e-6), (7168, 2048, 34e-6)]
+)
+def test_undivided_sums_take_the_time_of_their_chain(n: int, k: int, measured_s: float) -> None:
+    """Kernels of 64 tokens on an MI325X, SGLang 0.5.9 (SemiAnalysisAI/InferenceX, issue 863)."""
+    one = scenario("deepseek-v3", "mi325x", "sglang", "fp8-block", tensor=8)
+    found = product_s(one, np.array([64.0]), n, k, "fp8-block")
+    assert float(found[0]) == pytest.approx(measured_s, rel=0.15)
+
+
+def test_fused_shared_experts_are_one_more_expert() -> None:
+    """SGLang on AMD devices: 2,048 x 7,168 of one more expert for every token, divided 8 ways; with
+    whole experts on a device it is computed apart."""
+    tokens = np.array([4.0])
+    for expert, fused in ((1, True), (8, False)):
+        one = scenario("deepseek-v3", "mi355x", "sglang", "fp8-block", tensor=8, expert=expert)
+        table = one.table.model_copy(update={"shared_fused": None})
+        apart = replace(one, engine=one.engine.model_copy(update={"kernels": {"cdna": table}}))
+        less_s = float((expert_part_s(apart, tokens) - expert_part_s(one, tokens))[0])
+        products_s = float(mlp_part_s(one, tokens, 2048)[0])
+        assert (0.2 * products_s < less_s < products_s) if fused else less_s == 0
 
 
 def test_sparse_attention_of_a_long_prompt_costs_what_its_operator_table_says() -> None:

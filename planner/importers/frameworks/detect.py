@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import InputError
+from planner.importers.automodel.model import KIND as AUTOMODEL
+from planner.importers.automodel.model import is_recipe, recipe_model
 from planner.importers.frameworks import nemo_rl, neox, primus
 from planner.importers.notes import Notes
 from planner.importers.published.names import published_name
@@ -17,7 +19,8 @@ from planner.specs.files.yaml_file import parse_document
 
 NEITHER = (
     "is none of: a Hugging Face config.json, a Megatron-LM command or script, a list of "
-    "Megatron-Bridge overrides, a recipe, a file of GPT-NeoX, Primus or NeMo-RL"
+    "Megatron-Bridge overrides, a recipe, a file of GPT-NeoX, Primus, "
+    "NeMo 1, NeMo-RL or NeMo AutoModel"
 )
 Read = Callable[[Document, int | None], tuple[dict[str, Any], Notes]]
 
@@ -35,6 +38,7 @@ FILES: tuple[FrameworkFile, ...] = (
     FrameworkFile(kind="a GPT-NeoX configuration", is_one=neox.is_one, read=neox.model),
     FrameworkFile(kind="a Primus experiment", is_one=primus.is_one, read=primus.model),
     FrameworkFile(kind="a NeMo-RL configuration", is_one=nemo_rl.is_one, read=nemo_rl.model),
+    FrameworkFile(kind=AUTOMODEL, is_one=is_recipe, read=recipe_model),
 )
 
 
@@ -65,6 +69,10 @@ _OTHERS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
     ("a verl configuration", ("actor_rollout_ref",), None),
     ("a NeMo 1 configuration", ("trainer", "exp_manager"), None),
     ("a MaxText configuration", ("base_emb_dim",), None),
+    ("a MaxText configuration", ("per_device_batch_size", "max_target_length"), "model_name"),
+    ("a recipe of SageMaker HyperPod", ("run", "training_config"), None),
+    ("a LitGPT configuration", ("out_dir", "train", "precision"), "model_name"),
+    ("an OLMo configuration", ("run_name", "device_train_microbatch_size", "fsdp"), None),
     ("an LLM Foundry configuration", ("max_seq_len", "train_loader"), None),
     ("an Accelerate configuration", ("distributed_type", "compute_environment"), None),
     ("a plan document", ("plans", "schema"), None),

@@ -8,11 +8,7 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.notes import Notes
-from planner.importers.published.names import (
-    nearest_published,
-    published_model,
-    published_name,
-)
+from planner.importers.published.named import model_named
 from planner.importers.published.settings import batch_settings
 from planner.specs.files.document import Document
 from planner.specs.files.yaml_file import load_document
@@ -70,15 +66,7 @@ def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], N
         )
     policy = document.tree.get("policy")
     stated = policy.get("model_name") if isinstance(policy, dict) else None
-    name = published_name(stated) if isinstance(stated, str) else None
-    if name is None:
-        raise document.error(
-            f"{str(stated)[:80]!r} is not a model whose sizes are known here",
-            _AT,
-            hint=(nearest_published(stated) if isinstance(stated, str) else None)
-            or "import its config.json",
-        )
-    found, notes = published_model(name)
+    found, notes = model_named(document, str(stated), _AT)
 
     def error(message: str, key: str) -> InputError:
         return document.error(message, ("policy", key))

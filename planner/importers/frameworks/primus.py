@@ -8,11 +8,7 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.notes import Notes
-from planner.importers.published.names import (
-    nearest_published,
-    published_model,
-    published_name,
-)
+from planner.importers.published.named import model_named
 from planner.importers.published.settings import apply_settings, batch_settings
 from planner.specs.files.document import Document, Location
 
@@ -40,15 +36,7 @@ def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], N
     """The model of the first trainer. Raises: InputError for a model that is unknown, and at a
     setting that is wrong."""
     at, module = next(_trainers(document.tree))
-    stated = str(_value(module["model"]))
-    name = published_name(stated)
-    if name is None:
-        raise document.error(
-            f"{stated[:80]!r} is not a model whose sizes are known here",
-            (*at, "model"),
-            hint=nearest_published(stated) or "import its config.json",
-        )
-    found, notes = published_model(name)
+    found, notes = model_named(document, str(_value(module["model"])), (*at, "model"))
     overrides = module.get("overrides")
     settings = _flat(overrides) if isinstance(overrides, dict) else {}
 

@@ -96,6 +96,11 @@ _VALUES = {
     "ddp.num_distributed_optimizer_instances": "--num-distributed-optimizer-instances",
     "model.cpu_offloading_num_layers": "--cpu-offloading-num-layers",
     "optimizer.optimizer_offload_fraction": "--optimizer-offload-fraction",
+    "model.cuda_graph_impl": "--cuda-graph-impl",
+    "model.cross_entropy_fusion_impl": "--cross-entropy-fusion-impl",
+    "mixed_precision.fp8": "--fp8-format",
+    "mixed_precision.fp8_recipe": "--fp8-recipe",
+    "mixed_precision.fp4": "--fp4-format",
     "tokenizer.tokenizer_type": "--tokenizer-type",
     "tokenizer.tokenizer_model": "--tokenizer-model",
     "tokenizer.vocab_size": "--vocab-size",
@@ -138,9 +143,47 @@ _SWITCHES = {
     "dist.use_megatron_fsdp": ("--use-megatron-fsdp", True),
     "dist.use_torch_fsdp2": ("--use-torch-fsdp2", True),
     "dist.use_tp_pp_dp_mapping": ("--use-tp-pp-dp-mapping", True),
+    "comm_overlap.overlap_grad_reduce": ("--overlap-grad-reduce", True),
+    "comm_overlap.overlap_param_gather": ("--overlap-param-gather", True),
+    "model.cpu_offloading": ("--cpu-offloading", True),
+    "model.cross_entropy_loss_fusion": ("--cross-entropy-loss-fusion", True),
+    "model.masked_softmax_fusion": ("--no-masked-softmax-fusion", False),
+    "model.bias_dropout_fusion": ("--no-bias-dropout-fusion", False),
+    "model.gradient_accumulation_fusion": ("--no-gradient-accumulation-fusion", False),
+    "model.apply_rope_fusion": ("--no-rope-fusion", False),
+    "mixed_precision.bf16": ("--bf16", True),
+    "mixed_precision.fp16": ("--fp16", True),
+    "mixed_precision.fp8_param_gather": ("--fp8-param-gather", True),
+    "mixed_precision.grad_reduce_in_fp32": ("--grad-reduce-in-bf16", False),
 }
 """The flag that each switch corresponds to, and the value at which it does."""
 
+_TOGETHER = (
+    "model.gated_linear_unit",
+    "model.activation_func",
+    "model.bias_activation_fusion",
+    "ddp.grad_reduce_in_fp32",
+    "mixed_precision",
+)
+"""Fields that make flags with others."""
+_WITHOUT_EFFECT = (
+    "model.should_pad_vocab",
+    "model.batch_p2p_comm",
+    "comm_overlap.batch_p2p_comm",
+    "comm_overlap.overlap_p2p_comm",
+    "comm_overlap.delay_wgrad_compute",
+    "model.cuda_graph_modules",
+    "model.use_te_rng_tracker",
+    "rng.te_rng_tracker",
+    "mixed_precision.reuse_grad_buf_for_mxfp8_param_ag",
+    "mixed_precision.first_last_layers_bf16",
+    "model.moe_router_pre_softmax",
+    "model.moe_router_enable_expert_bias",
+    "comm_overlap",
+    "ddp.check_for_nan_in_grad",
+    "rerun_state_machine.check_for_nan_in_loss",
+    "checkpoint.ckpt_format",
+)
 _TRUTH = {"true": True, "false": False}
 _NOTHING = ("null", "none", "")
 
@@ -164,14 +207,15 @@ def bridge_launch(source: Source, *, vocabulary: int | None = None) -> Launch:
             name, active = _SWITCHES[key]
             if _truth(key, value) == active:
                 flags.append(Flag(name, (), value.origin))
-        elif key in ("model.gated_linear_unit", "model.activation_func", "mixed_precision"):
+        elif key in _TOGETHER:
             truths[key] = value
-        else:
+        elif key not in _WITHOUT_EFFECT:
             unread.append(key)
     notes = Notes()
     flags += _derived(truths, flags)
     flags += _usual_experts(overrides, source)
-    if "mixed_precision" not in truths:
+    stated = {"--bf16", "--fp16", "--fp8-format", "--fp4-format"}
+    if "mixed_precision" not in truths and stated.isdisjoint(flag.name for flag in flags):
         notes.assumed.append("mixed_precision bf16_mixed (what Megatron-Bridge's recipes take)")
         flags.append(Flag("--bf16", (), Origin(source.path, 1, 1)))
     notes.read.append(f"{len(overrides) - len(unread)} overrides of Megatron-Bridge")
@@ -271,9 +315,17 @@ def _derived(truths: dict[str, CommandWord], flags: list[Flag]) -> Iterator[Flag
     if any(flag.name == "--num-query-groups" for flag in flags):
         place = next(flag.origin for flag in flags if flag.name == "--num-query-groups")
         yield Flag("--group-query-attention", (), place)
+    fused = truths.get("model.bias_activation_fusion")
+    if fused is not None and not _truth("model.bias_activation_fusion", fused):
+        yield Flag("--no-bias-swiglu-fusion", (), fused.origin)
+        yield Flag("--no-bias-gelu-fusion", (), fused.origin)
     precision = truths.get("mixed_precision")
     if precision is not None:
         yield from _precision(precision)
+    kept = truths.get("ddp.grad_reduce_in_fp32")
+    named = precision is not None and precision.text.lower() == "bf16_mixed"
+    if kept is not None and named and not _truth("ddp.grad_reduce_in_fp32", kept):
+        yield Flag("--grad-reduce-in-bf16", (), kept.origin)
 
 
 def _usual_experts(overrides: list[tuple[str, CommandWord]], source: Source) -> Iterator[Flag]:

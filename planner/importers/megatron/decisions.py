@@ -65,7 +65,8 @@ def precision(flags: Flags, notes: Notes) -> str:
 
 
 def recompute(flags: Flags, notes: Notes) -> tuple[str, int | None, tuple[str, ...]]:
-    """Granularity, layers of each chunk (None: all), and the modules of selective recomputation."""
+    """Granularity, layers of each chunk (None: all), and the modules of selective recomputation,
+    to which the old --moe-layer-recompute adds the experts (`transformer_config.py`)."""
     granularity = flags.choice("--recompute-granularity", ("full", "selective"))
     if granularity is None and flags.given("--recompute-activations"):
         granularity = "selective"
@@ -74,6 +75,8 @@ def recompute(flags: Flags, notes: Notes) -> tuple[str, int | None, tuple[str, .
     if granularity is None and (old or method is not None):
         granularity = "full"
     modules = flags.words("--recompute-modules") or ()
+    if flags.given("--moe-layer-recompute") and granularity != "full":
+        granularity, modules = "selective", (*(modules or ("core_attn",)), "moe")
     if granularity != "full":
         return granularity or "none", None, modules if granularity else ()
     layers = flags.integer("--recompute-num-layers")

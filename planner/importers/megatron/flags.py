@@ -98,6 +98,10 @@ class Flags:
         """Every time that a flag is given."""
         return tuple(flag for flag in self._all if flag.name == name)
 
+    def unread(self) -> tuple[Flag, ...]:
+        """The flags, as they count, that the importer does not read."""
+        return tuple(flag for name, flag in self._last.items() if name not in KNOWN)
+
     def repeated(self) -> list[str]:
         """Flags given several times with different values."""
         texts: dict[str, set[tuple[str, ...]]] = {}

@@ -41,6 +41,7 @@ class Launch:
     `places` has the file, line and column of every flag by its name, and `of` says by which flag a
     field was decided; `flags` are those themselves. `files`: paths of the files that were read for
     them beside that of `path`. `node_devices`: devices of a node, where the launch states them.
+    `other_work`: what the command does, where it does not train.
     """
 
     path: str
@@ -82,6 +83,7 @@ class Launch:
     of: Mapping[str, str] = field(compare=False)
     files: tuple[str, ...] = field(default=(), compare=False)
     node_devices: int | None = field(default=None, compare=False)
+    other_work: str | None = field(default=None, compare=False)
 
     @property
     def data(self) -> int | None:
@@ -217,17 +219,22 @@ def launch_of(
     vocabulary: int | None = None,
     usual_vocabulary: int | None = None,
 ) -> Launch:
-    """Raises: InputError at a flag that Megatron-LM would refuse or that cannot be understood."""
+    """MindSpeed-LLM's --moe-tp-extend-ep gives tensor ranks whole experts.
+
+    Raises: InputError at a flag that Megatron-LM would refuse or that cannot be understood.
+    """
     model = model_of(flags, notes, vocabulary=vocabulary, usual_vocabulary=usual_vocabulary)
     degree = {name: flags.integer(_FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
     deepspeed = is_deepspeed(flags)
     if flags.given(_DEEPSPEED_EXPERT):
         degree["expert"] = flags.integer(_DEEPSPEED_EXPERT, most=1_000_000) or 1
+    if extended := flags.given("--moe-tp-extend-ep") and "moe" in model:
+        degree["expert"] *= degree["tensor"]
     layout = stage_layout(flags, layers=model["num_layers"], pipeline=degree["pipeline"])
     granularity, layers, modules = recompute(flags, notes)
-    experts = "moe" in model and (
-        not deepspeed or flags.given("--enable-expert-tensor-parallelism")
-    )
+    experts = "moe" in model and not extended
+    if deepspeed:
+        experts = experts and flags.given("--enable-expert-tensor-parallelism")
     stated = flags.integer(_FLAG_OF["expert_tensor"], most=1_000_000)
     if stated is not None and "moe" not in model:
         notes.assumed.append(f"{_FLAG_OF['expert_tensor']} has no effect in a dense model")
@@ -261,6 +268,7 @@ def launch_of(
         gradient_reduce_dtype="bf16" if reduces_in_bf16(flags) else None,
         allocator=None,
         files=(),
+        other_work=None,
         rank_order="tp-cp-ep-pp-dp" if flags.given("--use-tp-pp-dp-mapping") else "tp-cp-ep-dp-pp",
         software=_software(flags, mixture="moe" in model),
         notes=notes,

@@ -6,14 +6,19 @@ flags and defaults of its own.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from planner.importers.megatron.flags import Flags
+from planner.importers.megatron.unread import NOT_MODELLED, is_harmless
 from planner.importers.patterns import first_and_frequency, read_pattern
 
 _SHARED = "--n-shared-experts"
 _FREQUENCY = "--moe-layer-freq"
 _DENSE = "--first-k-dense-replace"
+_OF_EXPERTS = re.compile(r"[-_.](?:moe|experts?)(?:[-_]|$)")
+_NONE = ("", "0", "1", "none", "false")
+"""Values that give a model no experts."""
 _OF_DEEPSPEED = (
     "--deepspeed",
     "--expert-interval",
@@ -34,6 +39,7 @@ def moe_of(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     deepspeed = is_deepspeed(flags)
     if experts is None:
         _refuse_shared_alone(flags)
+        _refuse_unread(flags)
     if experts is None or (experts == 1 and deepspeed):
         return None
     chosen, usual = ("--topk", 1) if deepspeed else ("--moe-router-topk", 2)
@@ -78,6 +84,21 @@ def _refuse_shared_alone(flags: Flags) -> None:
     (`features_manager/moe/shared_expert.py`)."""
     if flags.integer(_SHARED, least=0):
         raise flags.error("shared experts without --num-experts, the number of the others", _SHARED)
+
+
+def _refuse_unread(flags: Flags) -> None:
+    """Raises: InputError for a flag that is not known and may give a model experts, where none that
+    is known does: what it states would be most of the model."""
+    for flag in flags.unread():
+        states = flag.values and flag.values[0].text.lower() not in _NONE
+        known = flag.name in NOT_MODELLED or is_harmless(flag.name)
+        if states and not known and _OF_EXPERTS.search(flag.name):
+            raise flags.error(
+                f"{flag.values[0].text[:20]} is not read, and the model may be much larger with it",
+                flag.name,
+                hint="state the mixture with --num-experts, --moe-router-topk and "
+                "--moe-ffn-hidden-size",
+            )
 
 
 def _routing(flags: Flags, experts: int, top_k: int) -> Mapping:

@@ -22,6 +22,8 @@ from planner.importers.megatron.command import (
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.folders import readable_folders, shown_beside
 from planner.importers.megatron.launch import Launch, launch_of
+from planner.importers.megatron.nemo import looks_like_nemo, nemo_command
+from planner.importers.megatron.programs import other_work
 from planner.importers.megatron.script_notes import describe
 from planner.importers.megatron.swift import as_megatron
 from planner.importers.megatron.world import devices, devices_of_a_node, slurm_variables
@@ -62,6 +64,8 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _READ_AFTERWARDS = (*ALLOCATOR_VARIABLES, "WORLD_SIZE", "NPROC_PER_NODE", "NNODES")
 """Variables that count although no script reads them."""
+FLAGS_IN_YAML = ((looks_like_arguments, arguments_command), (looks_like_nemo, nemo_command))
+"""How to recognise files of YAML that stand for a command, and the command each stands for."""
 NOTHING_RAN = Followed(commands=(), environment=(), unread=(), variables={})
 
 
@@ -96,9 +100,10 @@ def launch_in(
 ) -> Launch:
     """As `read_script`, for a file that has already been read. `usual_vocabulary` counts where
     neither the flags nor `vocabulary` state the size."""
-    if looks_like_arguments(source.text):
-        chosen = arguments_command(source)
-        return _launch(source, chosen, NOTHING_RAN, vocabulary, usual_vocabulary)
+    for looks_like, command_of in FLAGS_IN_YAML:
+        if looks_like(source.text):
+            chosen = command_of(source)
+            return _launch(source, chosen, NOTHING_RAN, vocabulary, usual_vocabulary)
     followed = _follow(source, given or {})
     commands = list(training_commands(followed.commands)) or _in_variables(followed)
     if not commands and followed.exit_origin is not None:
@@ -112,9 +117,14 @@ def launch_in(
     return launch
 
 
+def states_flags(text: str) -> bool:
+    """Whether a text of YAML stands for a command."""
+    return any(looks_like(text) for looks_like, _ in FLAGS_IN_YAML)
+
+
 def looks_like_script(text: str) -> bool:
     """Whether a text holds flags of a training command, or runs a script that may hold them."""
-    return mentions_training(text) or _RUNS_SCRIPT.search(text) is not None
+    return mentions_training(text) or states_flags(text) or _RUNS_SCRIPT.search(text) is not None
 
 
 def _exits(followed: Followed, at: Origin) -> InputError:
@@ -211,6 +221,7 @@ def _launch(
         node_devices=devices_of_a_node(chosen, source.text),
         allocator=allocator_of(chosen, followed.variables),
         files=followed.files,
+        other_work=other_work(chosen),
     )
     describe(launch, chosen, flags, followed, where)
     return launch

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from planner.importers.megatron.command import Command, is_launcher_flag, unread_flags
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch
 from planner.importers.megatron.table import KNOWN
-from planner.importers.megatron.unread import NOT_MODELLED, WITHOUT_EFFECT
+from planner.importers.megatron.unread import NOT_MODELLED, is_harmless
 from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.specs.files.spelling import did_you_mean
@@ -16,8 +14,6 @@ from planner.wording.units import plural
 
 FEW = 4
 """Most flags without effect that are spelled out."""
-_OTHER_WORK = re.compile(r"generate|generation|inference|evaluate|convert|_ptq|quantize|export")
-"""In the names of scripts that run a model without training it."""
 
 
 def describe(
@@ -32,9 +28,8 @@ def describe(
     )
     if launch.devices is not None:
         notes.read.append(f"{plural(launch.devices, 'device')} from {where}")
-    name = command.script.rpartition("/")[2]
-    if _OTHER_WORK.search(name):
-        notes.assumed.append(f"a step of training is planned; {name[:60]} does something else")
+    if launch.other_work is not None:
+        notes.read.append(f"sizes only: {launch.other_work}")
     if command.condition:
         notes.assumed.append(f"the command runs; it {command.condition}")
     if followed.environment:
@@ -68,12 +63,11 @@ def _describe_unread(command: Command, notes: Notes) -> None:
     unmodelled, harmless = [], []
     unknown: dict[tuple[str, int | None], str] = {}
     for flag in unread_flags(command):
-        bare = flag.name.removeprefix("--")
         if is_launcher_flag(flag.name):
             continue
         if flag.name in NOT_MODELLED:
             unmodelled.append(flag.name)
-        elif bare.startswith(WITHOUT_EFFECT):
+        elif is_harmless(flag.name):
             harmless.append(flag.name)
         elif (flag.name, flag.origin.line) not in unknown:
             near = did_you_mean(flag.name, KNOWN) if len(unknown) < MOST_LISTED else None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
+from planner.importers.megatron.bridge import bridge_launch
 from planner.importers.megatron.hosts import hosts_of
 from planner.importers.megatron.refusals import flag_problems
 from planner.importers.megatron.script import launch_in
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
 
 COMMAND = "a Megatron-LM command"
-"""The kind of the statement."""
+OVERRIDES = "overrides of Megatron-Bridge"
+"""The kinds of the statements."""
+_OF_BRIDGE = "megatron-core-perf"
+"""What its recipes run."""
 
 _MUST_AGREE = (
     "num_layers",
@@ -64,6 +68,25 @@ def script_statement(
         vocabulary=vocabulary,
         usual_vocabulary=None if given is None else given.vocab_size,
     )
+    return _statement(launch, source, given, COMMAND)
+
+
+def overrides_statement(
+    source: Source, given: ModelSpec | None, *, vocabulary: int | None
+) -> Statement:
+    """Overrides of Megatron-Bridge. Raises: as `script_statement`, and for overrides that leave the
+    model's sizes to a recipe."""
+    launch = bridge_launch(source, vocabulary=vocabulary)
+    return _statement(replace(launch, software=_OF_BRIDGE), source, given, OVERRIDES)
+
+
+def _statement(launch: Launch, source: Source, given: ModelSpec | None, kind: str) -> Statement:
+    if launch.other_work is not None:
+        raise launch.error(
+            f"{launch.other_work}, which no step of training prices",
+            "",
+            hint=f"`planner import model {source.path}` reads the model's sizes",
+        )
     model = build_model(launch.document(), name=source.stem)
     if given is not None:
         problems = list(_contradictions(launch, model, given))
@@ -78,7 +101,7 @@ def script_statement(
         if name != "software" and value is not None
     }
     return Statement(
-        kind=COMMAND,
+        kind=kind,
         path=source.path,
         sha256=source.sha256,
         model=replace(model, source=SourceFile(path=source.path, sha256=source.sha256)),

@@ -171,6 +171,8 @@ SWITCHES = frozenset(
         "--enable-cuda-graph",
         "--external-cuda-graph",
         "--moe-grouped-gemm",
+        "--moe-layer-recompute",
+        "--moe-tp-extend-ep",
         "--overlap-moe-expert-parallel-comm",
         "--moe-shared-expert-overlap",
         "--moe-permute-fusion",

@@ -34,7 +34,8 @@ flash_mla_sparse_fwd: 64 or 128 query heads)."""
 class Reading:
     """Layers of one kind: seconds of their kernels with an empty cache, for every cached token that
     one decoding token sees, and for every pair of a prompt's tokens. At most `window` tokens are
-    seen; `beyond_s` is for every pair where the prompt is longer."""
+    seen; `beyond_s` is for every pair where the prompt is longer. `ramp` tokens are added to those
+    that each of a prompt sees."""
 
     window: int | None
     start_s: float
@@ -42,6 +43,7 @@ class Reading:
     prompt_start_s: float
     pair_s: float
     beyond_s: float
+    ramp: float
 
 
 def readings(scenario: ServingScenario) -> tuple[Reading, ...]:
@@ -68,6 +70,9 @@ def kv_bytes_per_token(scenario: ServingScenario) -> tuple[tuple[int | None, flo
         elements = model.mla.kv_lora_rank + model.mla.qk_rope_head_dim
         return ((None, model.num_layers * (elements * size + keys)),)
     each = 2 * scenario.kv_heads * model.head_dim * size
+    whole = scenario.engine.memory.whole_context
+    if whole is not None and whole.value:
+        return ((None, model.num_layers * each),)
     return tuple((window, windows.count(window) * each) for window in kinds)
 
 
@@ -80,7 +85,7 @@ def _widths(model: ModelSpec) -> tuple[int | None, ...]:
 
 def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Reading:
     model = scenario.model
-    law, prompt = scenario.attention_law(), scenario.table.prefill_attention
+    law, prompt = scenario.attention_law(), scenario.prompt_law()
     token_bytes = 2 * scenario.kv_heads * model.head_dim * KV_BYTES[scenario.kv]
     pair_flop = 2 * _PRODUCTS * scenario.heads * model.head_dim
     pair_s = layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak)
@@ -91,6 +96,7 @@ def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Read
         prompt_start_s=layers * prompt.floor,
         pair_s=pair_s,
         beyond_s=pair_s,
+        ramp=prompt.ramp,
     )
 
 
@@ -100,7 +106,7 @@ def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
     mla = scenario.model.mla
     assert mla is not None
     law = scenario.latent_law()
-    prompt = scenario.table.latent_prefill_attention
+    prompt = scenario.prompt_law()
     bandwidth = scenario.memory_bytes_per_s * law.bandwidth
     prompt_flop_per_s = scenario.peak(PROMPT_ARITHMETIC) * prompt.peak
     elements = mla.kv_lora_rank + mla.qk_rope_head_dim
@@ -119,6 +125,7 @@ def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
         prompt_start_s=layers * prompt.floor,
         pair_s=pair_s,
         beyond_s=pair_s if mla.indexer is None else layers * beyond_flop / prompt_flop_per_s,
+        ramp=prompt.ramp,
     )
     if mla.indexer is None:
         return (attention,)
@@ -133,5 +140,6 @@ def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
         prompt_start_s=start_s,
         pair_s=scored_s,
         beyond_s=scored_s,
+        ramp=prompt.ramp,
     )
     return (attention, index)

@@ -23,12 +23,20 @@ ACTIVATION_BYTES = WEIGHT_BYTES["bf16"]
 
 
 def law_s(
-    scenario: ServingScenario, law: KernelLaw, size_bytes: Floats, flop: Floats, blend: float
+    scenario: ServingScenario,
+    law: KernelLaw,
+    size_bytes: Floats,
+    flop: Floats,
+    blend: float,
+    *,
+    summed: float = 0.0,
 ) -> Floats:
-    """Seconds of a kernel that moves `size_bytes` and does `flop`."""
+    """Seconds of a kernel that moves `size_bytes` and does `flop`, with so many terms in a sum."""
     traffic_s = size_bytes / (scenario.memory_bytes_per_s * law.bandwidth)
     arithmetic_s = flop / (scenario.peak(law.arithmetic) * law.peak)
-    total: Floats = law.floor + (traffic_s**blend + arithmetic_s**blend) ** (1 / blend)
+    chain_s = law.chain * summed
+    together_s = (traffic_s**blend + arithmetic_s**blend + chain_s**blend) ** (1 / blend)
+    total: Floats = law.floor + together_s
     return total
 
 
@@ -38,7 +46,8 @@ def product_s(
     """Seconds of [T, k] x [k, n] with weights in a format."""
     size_bytes = n * k * WEIGHT_BYTES[weights] + tokens * (n + k) * ACTIVATION_BYTES
     law = scenario.product_law(weights)
-    return law_s(scenario, law, size_bytes, 2 * tokens * n * k, scenario.engine.blend.value)
+    blend = scenario.engine.blend.value
+    return law_s(scenario, law, size_bytes, 2 * tokens * n * k, blend, summed=k)
 
 
 def activated(experts: float, share: float, tokens: Floats) -> Floats:
@@ -47,10 +56,11 @@ def activated(experts: float, share: float, tokens: Floats) -> Floats:
     return met
 
 
-def experts_s(scenario: ServingScenario, tokens: Floats) -> Floats:
-    """Seconds of the routed experts of the slowest device. `tokens` route together (of all
-    attention ranks). Weights of the experts that are met are read once; each one's rows are padded
-    by half a tile. Where routing was counted, the mean over the layers."""
+def experts_s(scenario: ServingScenario, tokens: Floats, shared: float = 0.0) -> Floats:
+    """Seconds of the routed experts of the slowest device, and of so many `shared` ones that all
+    tokens choose. `tokens` route together (of all attention ranks). Weights of the experts that are
+    met are read once; each one's rows are padded by half a tile. Where routing was counted, the
+    mean over the layers."""
     moe, degrees = scenario.model.moe, scenario.degrees
     assert moe is not None
     width = moe.ffn_hidden_size * degrees.expert / degrees.stage_devices
@@ -63,7 +73,8 @@ def experts_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     else:
         met = (1 - (1 - placed.chances[..., None]) ** tokens).sum(axis=2)
         rows = placed.chances.sum(axis=2)[..., None] * tokens
-    met = np.maximum(met, np.minimum(1.0, tokens * share))
+    met = np.maximum(met, np.minimum(1.0, tokens * share)) + shared
+    rows = rows + tokens * shared
     law = scenario.expert_law()
     size_bytes = met * elements * WEIGHT_BYTES[scenario.expert_format]
     size_bytes = size_bytes + rows * (2 * scenario.model.hidden_size + matrices * width) * (

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.serving.layer.laws import ACTIVATION_BYTES, experts_s, product_s, small_s
 from planner.serving.layer.network import all_reduce_s, routed_s, sends_s
 from planner.serving.scenario import WEIGHT_BYTES
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _UNQUANTISED = next(iter(WEIGHT_BYTES))
 """Router, head and absorbed projections stay in 16 bits."""
+_MLP_PRODUCTS = 2
+"""Up (with the gate) and down."""
 
 
 def layers_s(scenario: ServingScenario, tokens: Floats) -> Floats:
@@ -95,14 +99,33 @@ def expert_part_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     moe = model.moe
     assert moe is not None
     total = product_s(scenario, tokens, moe.num_experts, model.hidden_size, _UNQUANTISED)
-    total = total + experts_s(scenario, tokens * degrees.attention_data)
-    if moe.shared_expert_ffn_hidden_size:
-        total = total + _mlp_products_s(scenario, tokens, moe.shared_expert_ffn_hidden_size)
+    fused, width = scenario.table.shared_fused, moe.shared_expert_ffn_hidden_size or 0
+    together = tokens * degrees.attention_data
+    if fused is not None and fused.value and degrees.expert == 1:
+        total = total + experts_s(scenario, together, width / moe.ffn_hidden_size)
+    elif width:
+        shared = _mlp_products_s(scenario, tokens, width)
+        total = total + _beside(scenario, tokens, experts_s(scenario, together), shared)
+    else:
+        total = total + experts_s(scenario, together)
     kernels = scenario.engine.small_kernels.experts
     total = total + small_s(scenario, kernels, tokens, model.hidden_size)
     if degrees.attention_data == 1:
         return total + _all_reduce_s(scenario, tokens)
     return total + routed_s(scenario, tokens)
+
+
+def _beside(scenario: ServingScenario, tokens: Floats, routed: Floats, shared: Floats) -> Floats:
+    """Routed and shared experts of a step. Where they run side by side, the floors of the shared
+    ones are hidden; bytes and arithmetic of both take the same device."""
+    limit = scenario.table.shared_beside
+    after: Floats = routed + shared
+    if limit is None:
+        return after
+    floors = _MLP_PRODUCTS * scenario.product_law(scenario.shared_format).floor
+    beside = np.maximum(after - floors, np.maximum(routed, shared))
+    together: Floats = np.where(tokens <= limit.value, beside, after)
+    return together
 
 
 def head_s(scenario: ServingScenario, sequences: Floats) -> Floats:

@@ -125,7 +125,9 @@ def _expand_ranges(ranges: str, part: str, room: int) -> list[str]:
 def _merged(part: list[list[str]], after: Sequence[list[str]], *, suffixes: bool) -> bool:
     """Adds to a part the one after it, if their names in order are those of one part with
     brackets: they differ in one number, and no number left of it, which would vary more slowly,
-    has several values. Tokens are texts and numbers in turn, each with all its values."""
+    has several values. Left of other brackets only a number that follows joins, as those of racks
+    do: mi250-[0-3],mi300-[0-3] are easier to read apart. Tokens are texts and numbers in turn, each
+    with all its values."""
     if len(part) != len(after) or not (suffixes or part[-1] == [""]):
         return False
     differing = [at for at, values in enumerate(part) if values != after[at]]
@@ -134,7 +136,8 @@ def _merged(part: list[list[str]], after: Sequence[list[str]], *, suffixes: bool
     at = differing[0]
     if any(len(values) > 1 for values in part[:at]):
         return False
-    if 1 + sum(len(values) > 1 for values in part[at + 1 :]) > _MOST_BRACKETS:
+    inside = sum(len(values) > 1 for values in part[at + 1 :])
+    if 1 + inside > _MOST_BRACKETS or (inside and int(after[at][0]) != int(part[at][-1]) + 1):
         return False
     part[at].extend(after[at])
     return True

@@ -67,14 +67,31 @@ class _PartPrice:
         )
 
 
+def prices_of(scenario: Scenario) -> LayerPrices:
+    """Those of a scenario, which keeps them. Jobs that differ only in the modules that plans choose
+    share the prices of operators."""
+    found: LayerPrices | None = scenario.kept.get(_PRICES)
+    if found is None:
+        usual = scenario.untreated
+        like = None if usual is scenario else prices_of(usual)
+        found = scenario.kept[_PRICES] = LayerPrices(scenario, like)
+    return found
+
+
+_PRICES = "layer prices"
+"""Under which name a scenario keeps them."""
+
+
 class LayerPrices:
     """The layers of a scenario."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, like: LayerPrices | None = None) -> None:
+        """`like`: those of the same job with other modules of a layer computed again or offloaded,
+        which changes none of its operators."""
         self._scenario = scenario
         self._separable = separable(scenario.job.software)
         self._known: dict[tuple[str, Shard], LayerPrice] = {}
-        self._operators: dict[LayerPart, _Operators] = {}
+        self._operators: dict[LayerPart, _Operators] = {} if like is None else like._operators
         self._parts: dict[LayerPart, _PartPrice] = {}
         self._rests: dict[LayerPart, _PartPrice] = {}
         """Parts without the exchanges of their experts."""
@@ -82,9 +99,9 @@ class LayerPrices:
         self._numbers: list[Floats] = [no_parts() for _ in scenario.candidate_devices]
         """By device and part (`part_numbers`)."""
         self._new_numbers: list[list[list[float]]] = [[] for _ in scenario.candidate_devices]
-        self._timed: list[dict[tuple[Operator, int], OperatorTime]] = [
-            {} for _ in scenario.candidate_devices
-        ]
+        self._timed: list[dict[tuple[Operator, int], OperatorTime]] = (
+            [{} for _ in scenario.candidate_devices] if like is None else like._timed
+        )
         self._devices = list(
             zip(
                 scenario.candidate_devices,
@@ -214,6 +231,11 @@ class LayerPrices:
                 for index, (device, topology) in enumerate(self._devices)
             ),
         )
+
+    def operators(self, kind: str, shard: Shard) -> tuple[Operator, ...]:
+        """Those of a layer in forward order."""
+        parts = layer_parts(self._scenario.model, kind, shard)
+        return tuple(one for part in parts for one in self._operators_of(part).operators)
 
     def _operators_of(self, part: LayerPart) -> _Operators:
         found = self._operators.get(part)

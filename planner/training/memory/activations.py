@@ -27,6 +27,7 @@ from planner.training.memory.in_flight import (
 from planner.training.memory.losses import computed_losses, kept_logits, kept_outputs, loss_ends
 from planner.training.memory.parameters import copied_embeddings, embedding_parameters
 from planner.workload.formats import weight_bytes
+from planner.workload.stages import HeldKinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +61,9 @@ class ActivationPeak:
             of_chunks = np.einsum("pvk,nk->npv", batch.pass_counts, of_layers)
             under_way = np.where(full, 0, of_chunks.max(axis=-1))
         else:
-            present = batch.load.counts.sum(axis=1) > 0
-            present[:, -OUTER_KINDS:] = False
+            held = batch.load.counts.sum(axis=1) > 0
+            held[:, -OUTER_KINDS:] = False
+            present = HeldKinds.of(held)
             under_way = np.where(
                 full,
                 largest_of_kinds(table.full_bytes, batch.row, present),
@@ -138,8 +140,7 @@ def _different_peaks(
     logits = logits + kept_outputs(scenario, batch, last_loss)
     at_loss = has_loss * table.logits_working_bytes[row, -1][:, None]
     dense_gradient = weight_bytes(scenario.job.precision) * embedding_parameters(scenario, batch)
-    present = load.of_stages > 0
-    present[:, -1] = False
+    present = load.held_below_head
     fully = (batch.data_sharding == FULLY)[:, None]
     in_layer = replayed + np.where(
         fully,
@@ -199,8 +200,7 @@ def fullest(
     totals = np.stack([p.working - p.freed_logits - p.freed_activations for p in phases])
     chosen = totals.argmax(axis=0)
     working, freed_logits, freed_activations = (
-        np.take_along_axis(np.stack(parts), chosen[None], axis=0)[0]
-        for parts in zip(*phases, strict=True)
+        np.choose(chosen, parts) for parts in zip(*phases, strict=True)
     )
     return ActivationPeak(
         activations=activations - freed_activations,

@@ -38,6 +38,8 @@ def heaviest(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray
             ahead=batch.ahead[first],
         )
         return counted[:, batch.stages], which
+    if batch.virtual_stages == 1:
+        return batch.in_flight
     kept, _ = microbatch_bytes(table, batch)
     largest = kept.max(axis=-1)
     differ = (largest - kept.min(axis=-1) > _SAME * largest).any(axis=0)
@@ -67,7 +69,9 @@ def microbatch_bytes(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64],
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
     dropped = table.saved_bytes[row] - table.full_bytes[row]
     kept = np.einsum("pvk,nk->npv", batch.pass_counts, saved)
-    kept -= np.einsum("npvk,nk->npv", load.leading[batch.fully_recomputed], dropped)
+    replayed = batch.fully_recomputed
+    if replayed.any():
+        kept -= np.einsum("npvk,nk->npv", load.leading[replayed], dropped)
     logits = table.logits_bytes[row, -1]
     losses = computed_losses(table, load.counts)
     if batch.kind.shares_vocabulary:
@@ -118,16 +122,17 @@ def kept_in_flight(
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
     kept = in_flight_bytes(in_flight, which, batch.pass_counts, saved)
-    present = load.of_stages > 0
-    again = largest_of_kinds(table.saved_bytes - table.selective_bytes, row, present)
-    replayed = np.where(selective, np.maximum(again, 0), 0)
+    replayed = np.zeros_like(kept)
+    if selective.any():
+        again = largest_of_kinds(table.saved_bytes - table.selective_bytes, row, load.held)
+        replayed = np.where(selective, np.maximum(again, 0), 0)
     dropped = table.saved_bytes[row] - table.full_bytes[row]
     full = batch.fully_recomputed
     for layers in distinct(full[full > 0]):
         plans = np.flatnonzero(full == layers)
         leading = load.leading[layers]
         kept[plans] -= in_flight_bytes(in_flight, which[plans], leading, dropped[plans])
-        restored = largest_of_kinds(dropped, plans, leading.sum(axis=1) > 0)
+        restored = largest_of_kinds(dropped, plans, HeldKinds.of(leading.sum(axis=1) > 0))
         freed = _freed_before_replay(load, layers, table.saved_bytes[row[plans]])
         replayed[plans] = np.maximum(restored - freed, 0)
     return kept, replayed
@@ -166,11 +171,10 @@ def in_flight_bytes(
 def largest_of_kinds(
     layer_bytes: NDArray[np.int64],
     plans: NDArray[np.int64] | NDArray[np.bool_],
-    present: NDArray[np.bool_],
+    held: HeldKinds,
 ) -> NDArray[np.int64]:
-    """The largest of [R, K] bytes among the kinds present on each stage [p, K], for the chosen
-    rows, [N, p]. Stages that hold the same kinds share one answer."""
-    held = HeldKinds.of(present)
+    """The largest of [R, K] bytes among the kinds that each stage holds, for the chosen rows, [N,
+    p]. Stages that hold the same kinds share one answer."""
     chosen = layer_bytes[plans]
     by_set = np.stack([np.where(kinds, chosen, 0).max(axis=-1) for kinds in held.sets], axis=-1)
     largest: NDArray[np.int64] = by_set[:, held.which]

@@ -9,6 +9,7 @@ all the time.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ from planner.training.memory.units import gathered_units
 from planner.workload.formats import bucket_bytes, reduced_gradient_bytes, weight_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from planner.specs.software import SoftwareProfile
@@ -50,9 +53,7 @@ def stage_peaks(
     gone = peak.offloaded(scenario, table, batch) if batch.offloads else np.int64(0)
     of_stages = scenario.stage_types(batch.pipeline)
     types = [of_stages[stage] for stage in batch.stages.tolist()]
-    standing = placeholders(table, batch) + np.array(
-        [[largest_workspaces(scenario, of_stage) for of_stage in types]]
-    )
+    standing = placeholders(table, batch) + _of_each(types, partial(largest_workspaces, scenario))
     standing = standing + staged_bytes(scenario, batch, dense, expert)
     messages = (
         _message_buffers(scenario.job.software, batch) * table.residual_bytes[batch.row, None]
@@ -71,19 +72,13 @@ def stage_peaks(
         + bucket_copies_bytes(scenario, dense + expert),
         update_buffers=update + standing,
         fixed=np.broadcast_to(
-            np.array([outside_allocator(scenario, found) for found in types], dtype=np.int64)
+            _of_each(types, partial(outside_allocator, scenario))
             + among_tensor_ranks(scenario, batch),
             shape,
         ),
         slack_fraction=scenario.job.software.slack,
         pooled=units.pooled,
-        capacity=np.broadcast_to(
-            np.array(
-                [min(scenario.device_types[i].memory_bytes for i in found) for found in types],
-                dtype=np.int64,
-            ),
-            shape,
-        ),
+        capacity=np.broadcast_to(_of_each(types, partial(_capacity, scenario)), shape),
         headroom=scenario.job.headroom,
         start=_whole_at_start(scenario, batch, dense + expert),
         resume=resume_bytes(scenario, batch, dense, expert),
@@ -92,6 +87,19 @@ def stage_peaks(
         else None,
         node_capacity=scenario.host.node_bytes,
     )
+
+
+def _of_each(
+    types: Sequence[tuple[int, ...]], figure: Callable[[tuple[int, ...]], int]
+) -> NDArray[np.int64]:
+    """[p]: a figure of the device types of each stage."""
+    known = {of_stage: figure(of_stage) for of_stage in dict.fromkeys(types)}
+    return np.array([known[of_stage] for of_stage in types], dtype=np.int64)
+
+
+def _capacity(scenario: Scenario, types: Sequence[int]) -> int:
+    """Bytes of the smallest of the device `types`."""
+    return min(scenario.device_types[index].memory_bytes for index in types)
 
 
 def _whole_at_start(

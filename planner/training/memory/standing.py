@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.arrays import distinct_rows
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,9 +53,8 @@ def largest_workspaces(scenario: Scenario, types: Sequence[int]) -> int:
 def placeholders(table: CostTable, batch: Batch) -> NDArray[np.int64]:
     """Bytes, int64 [N, p], of the tensors that stand for gradients of weights, one for every shape
     of weight on a stage."""
-    rows = distinct_rows((batch.row,), (len(table.shards),))
-    bytes_by_row = table.placeholder_bytes[:, batch.row[rows.first]]
+    bytes_by_row = table.placeholder_bytes[:, batch.row]
     held = batch.load.held
     by_set = [np.where(kinds, bytes_by_row, 0).max(axis=-1).sum(axis=0) for kinds in held.sets]
-    by_stage: NDArray[np.int64] = np.stack(by_set, axis=-1)[:, held.which][rows.which]
+    by_stage: NDArray[np.int64] = np.stack(by_set, axis=-1)[:, held.which]
     return by_stage

@@ -95,6 +95,8 @@ def state_components(
         (dense, batch.dense_replicas[:, None]),
         (expert, batch.expert_replicas[:, None]),
     ):
+        if not parameters.any():
+            continue
         share = sharers(replicas, of_states)
         optimizer_shard = parameters / np.where(sharding >= OPTIMIZER, share, 1)
         gradient_shard = parameters / np.where(

@@ -6,39 +6,37 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planner.errors import PlannerError
-from planner.serving.estimate import estimate, estimate_decode_pool
 from planner.specs.runs.spec import RunError
 from planner.validation.compare import Comparison
 from planner.validation.serving.choices import ChoosableRun, choices_of
+from planner.validation.serving.figures import (
+    QUANTITIES,
+    THROUGHPUT,
+    TPOT,
+    TTFT,
+    measured_of,
+    predicted_of,
+)
 from planner.validation.serving.repeats import disagreeing
 from planner.validation.serving.row import case_of, why_implausible
 from planner.validation.serving.table import RowError, read_table
 from planner.validation.statistics import ErrorSummary, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from planner.serving.latency import Latency
     from planner.validation.serving.choices import ChoiceSummary
+    from planner.validation.serving.named import OwnEngine
     from planner.validation.serving.row import ServingCase
     from planner.validation.serving.table import ServingRow
 
-TPOT, TTFT, RATE = "tpot", "ttft", "output_tokens_per_s_per_device"
-QUANTITIES = (
-    *(TPOT, "tpot_median", "tpot_p99", TTFT, "ttft_median", "ttft_p99"),
-    RATE,
-)
-"""What is compared: means of requests, where no percentile is named."""
 _FIRST_REQUESTS = (TTFT, "ttft_p99")
 """What a cold start changes; the median of all requests is not."""
 _COLD = (
     "time to the first token, mean and 99th percentile: the first requests waited for kernels to "
     "be compiled, as no request warmed the engine up"
 )
-_THROUGHPUT = "output_tokens_per_s"
-"""Of all devices of a run; estimated, and measured in few tables."""
-_MILLI = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,25 +126,44 @@ class ServingValidation:
         )
 
 
-def validate_tables(paths: Sequence[Path]) -> ServingValidation:
-    """Every row of the tables compared with its estimate.
+def validate_tables(paths: Sequence[Path], own: OwnEngine | None = None) -> ServingValidation:
+    """Every row of the tables compared with its estimate. `own` stands in for the engine of its
+    name.
 
     Raises: InputError for a file that is no table of serving runs.
     """
-    return ServingValidation(sources=tuple(_source(path) for path in paths))
+    return ServingValidation(sources=tuple(_source(path, own) for path in paths))
 
 
-def _source(path: Path) -> ServingSource:
+def read_cases(
+    path: Path, own: OwnEngine | None = None
+) -> Iterator[tuple[ServingRow, ServingCase | RunError, str | None]]:
+    """Every row with its run, or with why it cannot be compared, and with what makes its figures
+    doubtful. Raises: InputError for a file that is no table of serving runs."""
     rows = read_table(path)
     apart = disagreeing(rows)
+    for row in rows:
+        reason = None
+        try:
+            reason = apart.get(id(row)) or why_implausible(row)
+            if not measured_of(row):
+                raise RowError("no figure to compare")
+            found: ServingCase | RunError = case_of(row, own)
+        except (RowError, PlannerError) as error:
+            found = RunError(id=row.name, message=str(error))
+        yield row, found, reason
+
+
+def _source(path: Path, own: OwnEngine | None) -> ServingSource:
     results: list[ServingResult] = []
     doubtful: list[ServingResult] = []
     errors: list[RunError] = []
     doubts: list[RunError] = []
-    for row in rows:
+    for row, case, reason in read_cases(path, own):
+        if isinstance(case, RunError):
+            errors.append(case)
+            continue
         try:
-            reason = apart.get(id(row)) or why_implausible(row)
-            case = _case(row)
             result = _compare(row, case)
         except (RowError, PlannerError) as error:
             errors.append(RunError(id=row.name, message=str(error)))
@@ -176,15 +193,8 @@ def _parted(result: ServingResult) -> tuple[ServingResult, ServingResult]:
     return replace(result, compared=kept), replace(result, compared=changed)
 
 
-def _case(row: ServingRow) -> ServingCase:
-    if not _measured(row):
-        raise RowError("no figure to compare")
-    return case_of(row)
-
-
 def _compare(row: ServingRow, case: ServingCase) -> ServingResult:
-    measured = _measured(row)
-    predicted = _decoded(case) if case.prefill is not None else _served(case)
+    measured, predicted = measured_of(row), predicted_of(case)
     compared = {
         name: Comparison(predicted=predicted[name], measured=measured[name])
         for name in QUANTITIES
@@ -234,56 +244,8 @@ def _choosable(
         ),
         layout=(devices, scenario.degrees, None if reading is None else (reading.degrees, pools)),
         tpot=compared[TPOT],
-        rate=Comparison(predicted=predicted[_THROUGHPUT] / devices, measured=rate),
+        rate=Comparison(predicted=predicted[THROUGHPUT] / devices, measured=rate),
     )
-
-
-def _measured(row: ServingRow) -> dict[str, float]:
-    columns = {
-        TPOT: "tpot_mean_ms",
-        "tpot_median": "tpot_median_ms",
-        "tpot_p99": "tpot_p99_ms",
-        TTFT: "ttft_mean_ms",
-        "ttft_median": "ttft_median_ms",
-        "ttft_p99": "ttft_p99_ms",
-    }
-    found = {name: row.number(column) for name, column in columns.items()}
-    measured = {name: value * _MILLI for name, value in found.items() if value}
-    rate = row.number(RATE)
-    return measured | ({RATE: rate} if rate else {})
-
-
-def _served(case: ServingCase) -> dict[str, float]:
-    found = estimate(case.scenario, case.load)
-    parts = _latency(TTFT, found.ttft)
-    if found.tpot is not None:
-        parts |= _latency(TPOT, found.tpot)
-    devices = case.scenario.degrees.devices
-    rate = found.output_tokens_per_s_per_device
-    return parts | {RATE: rate, _THROUGHPUT: rate * devices}
-
-
-def _decoded(case: ServingCase) -> dict[str, float]:
-    """What is estimated of a pool that decodes: its time of a token."""
-    assert case.prefill is not None
-    found = estimate_decode_pool(
-        case.prefill,
-        case.scenario,
-        case.load,
-        prefill_replicas=case.prefill_replicas,
-        decode_replicas=case.decode_replicas,
-    )
-    degrees = case.scenario.degrees
-    running = found.running * case.decode_replicas * degrees.attention_data * degrees.pipeline
-    return {
-        TPOT: found.tpot_s,
-        "tpot_median": found.tpot_s,
-        _THROUGHPUT: running / found.tpot_s,
-    }
-
-
-def _latency(name: str, found: Latency) -> dict[str, float]:
-    return {name: found.mean_s, f"{name}_median": found.median_s, f"{name}_p99": found.p99_s}
 
 
 def _summary(results: Sequence[ServingResult]) -> dict[str, ErrorSummary]:

@@ -44,6 +44,7 @@ class LaunchSettings:
 
     kv_format: Literal["bf16", "fp8"] | None = None
     max_step_tokens: int | None = None
+    max_running: int | None = None
     poll_steps: int | None = None
     gather: Gather | None = None
     memory_share: float | None = None
@@ -57,7 +58,7 @@ class LaunchSettings:
 
     def applied(self, engine: EngineProfile) -> EngineProfile:
         """The engine as it was launched."""
-        names = ("max_step_tokens", "poll_steps", "gather")
+        names = ("max_step_tokens", "max_running", "poll_steps", "gather")
         stated = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         scheduler = engine.scheduler.model_copy(update=stated)
         memory = engine.memory
@@ -71,6 +72,10 @@ class LaunchSettings:
         kv_format = self.kv_format or engine.kv_format
         changed = {"scheduler": scheduler, "memory": memory, "host": host, "kv_format": kv_format}
         return engine.model_copy(update=changed)
+
+
+AS_STATED = LaunchSettings()
+"""What an engine's profile has."""
 
 
 class LaunchMatch(Input):
@@ -163,11 +168,20 @@ class ColdStart(Input):
     source: Text
 
 
+class OfflineWork(Input):
+    """How many requests there were in runs whose table states a range."""
+
+    of: LaunchMatch
+    source: Text
+    requests: Count
+
+
 class Launches(Input):
     """The file of launches."""
 
     launches: tuple[EngineLaunch, ...]
     cold_starts: tuple[ColdStart, ...]
+    offline_work: tuple[OfflineWork, ...]
 
 
 def launched_with(row: Launched) -> LaunchSettings:
@@ -181,6 +195,14 @@ def launched_with(row: Launched) -> LaunchSettings:
 def starts_cold(row: Launched) -> bool:
     """Whether the first requests of a row waited for kernels to be compiled."""
     return any(one.of.holds(row) for one in shipped_launches().cold_starts)
+
+
+def offline_requests(row: Launched) -> int | None:
+    """Of the first entry about a row; None without any."""
+    for work in shipped_launches().offline_work:
+        if work.of.holds(row):
+            return work.requests
+    return None
 
 
 @cache

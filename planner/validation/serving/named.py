@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 _UNSTATED = "bf16"
 """A model whose format is not stated is as it was published."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnEngine:
+    """A profile that stands in for the shipped engine of its name. Compared by identity."""
+
+    profile: EngineProfile
 
 
 class TableNames(Input):
@@ -72,15 +80,16 @@ def launch_of(row: ServingRow, degrees: ServingDegrees, load: ClosedLoad) -> Lau
 
 
 def scenario_of(
-    row: ServingRow, degrees: ServingDegrees, settings: LaunchSettings
+    row: ServingRow, degrees: ServingDegrees, settings: LaunchSettings, own: OwnEngine | None
 ) -> ServingScenario:
-    """The scenario of a row. Raises: RowError for a name that nothing here has; RuleError."""
+    """The scenario of a row; `own` stands in for the engine of its name. Raises: RowError for a
+    name that nothing here has; RuleError."""
     names = table_names()
     model, engine, weights = _names_of(row)
     stated = row.text("kv_format")
     kv = names.formats.get(stated, stated) or settings.kv_format
     kv = kv or names.kv_formats.get(weights, "")
-    return _known(model, row.text("device"), engine, weights, kv, degrees, settings)
+    return _known(model, row.text("device"), engine, weights, kv, degrees, settings, own)
 
 
 def _names_of(row: ServingRow) -> tuple[str, str, str]:
@@ -104,8 +113,10 @@ def _known(
     kv: str,
     degrees: ServingDegrees,
     settings: LaunchSettings,
+    own: OwnEngine | None,
 ) -> ServingScenario:
-    profile = settings.applied(_engine(engine))
+    stated = _engine(engine) if own is None or own.profile.name != engine else own.profile
+    profile = settings.applied(stated)
     return ServingScenario(
         model=_model(model),
         device=_device(device),

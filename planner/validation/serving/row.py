@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
-from planner.validation.serving.launches import launched_with, starts_cold
+from planner.validation.serving.decode_limits import decode_limit
+from planner.validation.serving.launches import (
+    AS_STATED,
+    LaunchSettings,
+    launched_with,
+    offline_requests,
+    starts_cold,
+)
 from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
+    from planner.validation.serving.named import OwnEngine
     from planner.validation.serving.table import ServingRow
 
 CREDIBLE_PEAK_SHARE = 0.6
@@ -36,6 +44,9 @@ class ServingCase:
     prefill: ServingScenario | None = None
     prefill_replicas: int = 1
     decode_replicas: int = 1
+    settings: LaunchSettings = AS_STATED
+    prefill_settings: LaunchSettings = AS_STATED
+    """How the replicas of the scenario, and of `prefill`, were launched."""
     starts_cold: bool = False
     """The first requests waited for kernels to be compiled."""
 
@@ -52,9 +63,10 @@ def why_implausible(row: ServingRow) -> str | None:
     )
 
 
-def case_of(row: ServingRow) -> ServingCase:
-    """The run of a row. Raises: RowError where the row lacks what an estimate needs, or states what
-    is not estimated; PlannerError for a scenario that breaks a rule."""
+def case_of(row: ServingRow, own: OwnEngine | None = None) -> ServingCase:
+    """The run of a row. `own` stands in for the engine of its name. Raises: RowError where the row
+    lacks what an estimate needs, or states what is not estimated; PlannerError for a scenario that
+    breaks a rule."""
     if row.text("speculative") not in ("", "none"):
         raise RowError(_DRAFTS)
     mode = row.text("mode")
@@ -66,17 +78,19 @@ def case_of(row: ServingRow) -> ServingCase:
             raise RowError(_DRAFTS)
         rounds = settings.rounds or load.rounds
         least = load.least if settings.least is None else settings.least
+        requests = offline_requests(launched) or load.concurrency
         return ServingCase(
-            scenario=scenario_of(row, degrees, settings),
-            load=replace(load, rounds=rounds, least=least),
+            scenario=scenario_of(row, degrees, settings, own),
+            settings=settings,
+            load=replace(load, concurrency=requests, rounds=rounds, least=least),
             starts_cold=starts_cold(launched),
         )
     if mode == "disagg":
-        return _disaggregated(row)
+        return _disaggregated(row, own)
     raise RowError(f"mode is {mode[:40]!r}; agg and disagg are known")
 
 
-def _disaggregated(row: ServingRow) -> ServingCase:
+def _disaggregated(row: ServingRow, own: OwnEngine | None) -> ServingCase:
     replicas, decoding = row.count("decode_workers"), row.required("decode_devices")
     reading = row.count("prefill_workers")
     if replicas is None or reading is None:
@@ -89,10 +103,16 @@ def _disaggregated(row: ServingRow) -> ServingCase:
     prefill = _pool_degrees(row, "prefill", prompts // reading)
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
+    launched = launch_of(row, decode, load)
+    most = decode_limit(launched, readers=reading, writers=replicas)
+    writing = replace(launched_with(launched), max_running=most)
+    reads = launched_with(launch_of(row, prefill, load))
     return ServingCase(
-        scenario=scenario_of(row, decode, launched_with(launch_of(row, decode, load))),
+        scenario=scenario_of(row, decode, writing, own),
+        settings=writing,
         load=load,
-        prefill=scenario_of(row, prefill, launched_with(launch_of(row, prefill, load))),
+        prefill=scenario_of(row, prefill, reads, own),
+        prefill_settings=reads,
         prefill_replicas=reading,
         decode_replicas=replicas,
     )
@@ -103,6 +123,8 @@ def _pool_degrees(row: ServingRow, pool: str, devices: int) -> ServingDegrees:
     tensor = row.count(f"{pool}_tensor") or 1
     stated = row.text(f"{pool}_attention_data").lower()
     if stated in ("true", "false"):
+        # Where the flag is on, ranks of attention data are counted in the tensor degree, too.
+        tensor = 1 if stated == "true" and tensor == devices else tensor
         data = max(1, devices // tensor) if stated == "true" else 1
         tensor = devices if stated == "false" else tensor
     else:

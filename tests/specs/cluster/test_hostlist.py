@@ -114,6 +114,7 @@ def test_documented_slurm_lists(text: str, names: list[str] | None) -> None:
         ("login a1 a2 b", "login,a[1-2],b", "login,a[1-2],b"),
         ("a1b1 a2b1 a1b2 a2b2", "a[1-2]b1,a[1-2]b2", "a[1-2]b[1],a[1-2]b[2]"),
         ("1 2 3", "[1-3]", "[1-3]"),
+        ("mi2-0 mi2-1 mi5-0 mi5-1", "mi2-[0-1],mi5-[0-1]", "mi2-[0-1],mi5-[0-1]"),
     ],
 )
 def test_short_forms(names: str, text: str, for_slurm: str) -> None:

@@ -57,7 +57,7 @@ def small_scenario(
     devices_per_node: int = 8,
     device: str = "a100-sxm-80gb",
     second_device: str | None = None,
-    device_nodes: Sequence[tuple[str, int]] = (),
+    device_nodes: Sequence[tuple[str, int] | tuple[str, int, int]] = (),
     memory_gib: float | None = None,
     layers: int = 6,
     heads: int = 8,
@@ -75,17 +75,19 @@ def small_scenario(
     fabric: list[dict[str, Any]] | None = None,
 ) -> Scenario:
     """A transformer of a few layers on a few devices of `memory_gib` each; `fabric` are the tiers
-    of the network, `device_nodes` the node groups in place of `nodes` of one or two devices."""
-    around: dict[str, Any] = {
-        "devices_per_node": devices_per_node,
-        "intra_node": {"bandwidth": "300 GB/s"},
-        "network": {"cards": devices_per_node, "bandwidth": "25 GB/s"},
-    }
-    node_groups = [{"count": nodes, "device": device, **around}]
-    if second_device:
-        node_groups.append({"count": nodes, "device": second_device, **around})
-    if device_nodes:
-        node_groups = [{"count": count, "device": name, **around} for name, count in device_nodes]
+    of the network, `device_nodes` the node groups in place of `nodes` of one or two devices: of
+    each the device, the nodes, and the devices of a node where these differ."""
+    names = [device] if second_device is None else [device, second_device]
+    node_groups = [
+        {
+            "count": count,
+            "device": name,
+            "devices_per_node": size[0] if size else devices_per_node,
+            "intra_node": {"bandwidth": "300 GB/s"},
+            "network": {"cards": size[0] if size else devices_per_node, "bandwidth": "25 GB/s"},
+        }
+        for name, count, *size in device_nodes or [(name, nodes) for name in names]
+    ]
     network = {} if fabric is None else {"fabric": {"tiers": fabric}}
     cluster = parse_cluster({"name": "small", "node_groups": node_groups, **network})
     if memory_gib is not None:

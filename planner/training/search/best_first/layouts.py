@@ -113,7 +113,7 @@ def improve_layouts(
     usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
     wanted = opened.others_s < best.slowest_s
     bounds_s, known = _every_layout(ideal, table, groups, opened, wanted)
-    programs = LayoutPrograms(scenario, walk, best, budget)
+    programs = LayoutPrograms(scenario, table, walk, best, budget)
     rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
     spreads = Spreads(ideal, table, groups, best, programs.solver, budget)
     bounds_s = spreads.raised(opened.index, opened.layers, ~exact & wanted, bounds_s, known)

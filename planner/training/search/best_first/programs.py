@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 from planner.budget import OutOfTime
 from planner.solver import Solver
-from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
-from planner.training.layer.prices import LayerPrices
 from planner.training.search.mixed.combination import solve_alike, tables_alike
 from planner.training.search.mixed.known_paths import KnownPaths
 from planner.training.search.mixed.typed import TypedCombination
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from planner.budget import Budget
+    from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.refine import Refinement
@@ -57,12 +56,18 @@ class LayoutPrograms:
     """Programs of combinations on equal devices."""
 
     def __init__(
-        self, scenario: Scenario, walk: Refinement, best: BestPlans, budget: Budget
+        self,
+        scenario: Scenario,
+        table: CostTable,
+        walk: Refinement,
+        best: BestPlans,
+        budget: Budget,
     ) -> None:
+        """`table` is of the ideal scenario."""
         self._scenario, self._walk, self._best, self._budget = scenario, walk, best, budget
+        self._table = table
         self.solver = Solver()
         self._paths = KnownPaths(self.solver)
-        self._prices = LayerPrices(scenario.ideal)
         self._programs = 0
         self._known: dict[int, tuple[TypedCombination, CombinationTables]] = {}
 
@@ -154,7 +159,7 @@ class LayoutPrograms:
     def _stated(self, one: Unsolved, below_s: float) -> tuple[TypedCombination, CombinationTables]:
         plan = self._walk.plan(one.index, one.recomputed)
         ideal = self._scenario.ideal
-        table = cost_table(ideal, [shard_of(plan)], self._prices)
+        table = self._table.some([self._table.shards.index(shard_of(plan))])
         batch = batch_of_one(plan, 0, stage_load(ideal.model, ideal.kinds, plan.stages))
         of = TypedCombination.of(ideal, plan, table, batch, (table,), free=True)
         return of, tables_alike(of, below_s)

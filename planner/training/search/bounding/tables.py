@@ -10,7 +10,7 @@ from planner.arrays import distinct
 from planner.budget import UNLIMITED
 from planner.plan import DISPATCHERS
 from planner.training.costs import CostTable, cost_table, joined
-from planner.training.layer.prices import LayerPrices
+from planner.training.layer.prices import prices_of
 from planner.training.search.bounding.shard_numbers import ShardNumbers
 from planner.workload.shard import Shard
 
@@ -49,7 +49,7 @@ class GrowingTable:
 
     def __init__(self, scenario: Scenario, budget: Budget = UNLIMITED) -> None:
         self._scenario, self._budget = scenario, budget
-        self._prices = LayerPrices(scenario)
+        self._prices = prices_of(scenario)
         self._numbers = ShardNumbers(len(SHARD_AXES) + 1)
         self._shards: list[Shard] = []
         """By number."""
@@ -140,7 +140,7 @@ class GrowingTable:
         """The costs of everything asked for so far. Raises: OutOfTime."""
         while self._new:
             self._budget.check()
-            self._parts.append(cost_table(self._scenario, self._new[:AT_ONCE], self._prices))
+            self._parts.append(cost_table(self._scenario, self._new[:AT_ONCE]))
             self._new = self._new[AT_ONCE:]
         if len(self._parts) > 1:
             self._parts = [joined(self._parts)]

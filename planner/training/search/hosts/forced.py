@@ -23,7 +23,6 @@ import numpy as np
 from planner.hardware.ideal import IdealTopology
 from planner.training.batch import OPTIMIZER
 from planner.training.costs import cost_table
-from planner.training.layer.prices import LayerPrices
 from planner.training.step.parts import step_parts
 from planner.training.step.sends import boundary_sends
 
@@ -212,8 +211,7 @@ def _with_slow_layers(
         return parts
     rows, row = np.unique(batch.row, return_inverse=True)
     shards = tuple(table.shards[one] for one in rows.tolist())
-    prices: LayerPrices = slowed.kept.setdefault("layer prices", LayerPrices(slowed))
-    slow_table = cost_table(slowed, shards, prices)
+    slow_table = cost_table(slowed, shards)
     slow = step_parts(slowed, slow_table, replace(batch, row=row.reshape(-1)))
     here = leaves[:, None, None]
 

@@ -3,9 +3,11 @@ types cannot fill whole rows."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from itertools import combinations, permutations
-from typing import TYPE_CHECKING
+from itertools import combinations
+from math import gcd
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,19 +16,28 @@ from planner.training.search.hosts.grid import grid_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.arrays import Bools
+    from planner.arrays import Bools, Ints
     from planner.hardware.device import Device
-    from planner.hardware.group import NodeKind
     from planner.plan import Degrees
     from planner.training.scenario import Scenario
+
+
+class NodePart(NamedTuple):
+    """The part of a node that a row is: of the `stages` that the node holds those from `first`
+    on."""
+
+    stages: int
+    first: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RowClasses:
     """`types` [C]: the device types of a class, as indices of the ideal scenario's
-    `candidate_devices`; `most` [C]: rows of it at most, or where `together` of it and the classes
-    before it; `may` [C, rows]: where. `sends_known`: whether it is known which neighbouring stages
-    share a node."""
+    `candidate_devices`; `most` [U]: units of each kind at most, or where `together` of it and of
+    those before it; `may` [C, rows]: where a class may be. `units` [U]: the classes of the rows
+    that a node fills, `parts` [C]: which part of a node a row is; without them every class is a
+    unit, and all nodes hold as many stages. `sends_known`: whether it is known which neighbouring
+    stages share a node."""
 
     types: tuple[tuple[int, ...], ...]
     most: tuple[int, ...]
@@ -34,6 +45,8 @@ class RowClasses:
     rows: int
     together: bool = False
     sends_known: bool = True
+    units: tuple[tuple[int, ...], ...] = ()
+    parts: tuple[NodePart, ...] = ()
 
     @classmethod
     def free(cls, scenario: Scenario, degrees: Degrees) -> RowClasses | None:
@@ -41,7 +54,7 @@ class RowClasses:
         nodes do not align."""
         rows, devices = _rows_of(scenario, degrees)
         if not rows:
-            return None
+            return cls._of_nodes(scenario, degrees)
         each = scenario.job.devices // rows
         most: dict[tuple[int, ...], int] = {
             (index,): count // each for index, count in enumerate(devices)
@@ -56,6 +69,43 @@ class RowClasses:
             most=tuple(min(count, rows) for count in most.values()),
             may=np.ones((len(most), rows), dtype=np.bool_),
             rows=rows,
+        )
+
+    @classmethod
+    def _of_nodes(cls, scenario: Scenario, degrees: Degrees) -> RowClasses | None:
+        """Those of nodes that hold different numbers of whole stages; None where some hold none.
+        Stages may also be made of several nodes of one kind: where larger nodes begin inside a
+        stage then, an order that shifts them to its begin leaves no stage worse devices."""
+        each, index = degrees.stage_devices, candidate_index(scenario)
+        counted = Counter(
+            (index[kind.device], kind.devices_per_node) for kind in scenario.topology.kinds
+        )
+        whole = {kind: count for kind, count in counted.items() if kind[1] % each == 0}
+        parts = {kind: count for kind, count in counted.items() if each % kind[1] == 0}
+        alone = all(kind.domain_nodes == 1 for kind in scenario.topology.kinds)
+        small = parts.keys() - whole.keys()
+        if not alone or len(small) > 1 or len(whole | parts) < len(counted):
+            return None
+        held = {kind: max(kind[1] // each, 1) for kind in counted}
+        row_stages = gcd(*held.values(), degrees.pipeline)
+        rows = degrees.pipeline // row_stages
+        most: list[int] = []
+        types: list[tuple[int, ...]] = []
+        units: list[tuple[int, ...]] = []
+        places: list[NodePart] = []
+        for kind, count in counted.items():
+            most.append(count // max(each // kind[1], 1))
+            units.append(tuple(range(len(types), len(types) + held[kind] // row_stages)))
+            for first in range(0, held[kind], row_stages):
+                types.append((kind[0],))
+                places.append(NodePart(stages=held[kind], first=first))
+        return cls(
+            types=tuple(types),
+            most=tuple(most),
+            may=np.ones((len(types), rows), dtype=np.bool_),
+            rows=rows,
+            units=tuple(units),
+            parts=tuple(places),
         )
 
     @classmethod
@@ -115,15 +165,12 @@ class RowClasses:
             rows=pipeline,
         )
 
-    def fixed(self, classes: Sequence[int]) -> RowClasses:
-        """Only these classes, row by row."""
-        wanted = np.array(classes)
-        return RowClasses(
-            types=self.types,
-            most=self.most,
-            may=wanted[None] == np.arange(len(self.types))[:, None],
-            rows=self.rows,
-        )
+    def changes(self, rows: Ints) -> Ints:
+        """[B]: how often the device types change from row to row, in answers of classes [B,
+        rows]."""
+        kinds = list(dict.fromkeys(self.types))
+        kind_of = np.array([kinds.index(types) for types in self.types])
+        return np.asarray((np.diff(kind_of[rows], axis=1) != 0).sum(axis=1))
 
 
 def candidate_index(scenario: Scenario) -> dict[Device, int]:
@@ -152,56 +199,3 @@ def _rows_of(scenario: Scenario, degrees: Degrees) -> tuple[int, list[int]]:
         for kind in kinds
     )
     return (degrees.pipeline if whole else 0), devices
-
-
-def hosts_of(
-    scenario: Scenario, degrees: Degrees, rows: Sequence[tuple[int, ...]]
-) -> tuple[str, ...] | None:
-    """Hosts for rows of these device types: of every type the first of the cluster file. None where
-    there are not enough."""
-    kinds, index = scenario.topology.kinds, candidate_index(scenario)
-    domain = kinds[0].domain_nodes
-    left: dict[int, list[int]] = {
-        which: [node for node in range(0, len(kinds), domain) if index[kinds[node].device] == which]
-        for which in index.values()
-    }
-    each = scenario.job.devices // len(rows)
-    taken: dict[int, list[int]] = {}
-    for row in sorted(range(len(rows)), key=lambda row: len(rows[row])):
-        nodes = taken[row] = [left[which].pop(0) for which in rows[row] if left[which]]
-        for which in sorted(rows[row], key=lambda which: -len(left[which])):
-            while left[which] and _devices(kinds, nodes) < each:
-                nodes.append(left[which].pop(0))
-        if _devices(kinds, nodes) != each:
-            return None
-    names = scenario.cluster.host_names()
-    units = [unit for row in range(len(rows)) for unit in sorted(taken[row])]
-    return tuple(names[unit + node] for unit in units for node in range(domain))
-
-
-def _devices(kinds: Sequence[NodeKind], units: Sequence[int]) -> int:
-    return sum(kinds[unit].devices_per_node * kinds[unit].domain_nodes for unit in units)
-
-
-def block_orders(scenario: Scenario) -> tuple[tuple[str, ...], ...]:
-    """The hosts with like ones together, the kinds in every order, as many as the job needs; first
-    as the cluster lists them."""
-    names, order = scenario.cluster.host_names(), scenario.topology.order
-    kinds = scenario.topology.kinds
-    blocks = tuple(dict.fromkeys((kind.device, kind.devices_per_node) for kind in kinds))
-    found = {tuple(names[node] for node in order): None}
-    for permuted in permutations(blocks) if len(blocks) <= _MOST_BLOCKS else ():
-        hosts: list[str] = []
-        left = scenario.job.devices
-        for device, size in permuted:
-            for node, kind in enumerate(kinds):
-                if kind.device is device and kind.devices_per_node == size <= left:
-                    hosts.append(names[node])
-                    left -= size
-        if not left and len(hosts) == len(order):
-            found[tuple(hosts)] = None
-    return tuple(found)
-
-
-_MOST_BLOCKS = 4
-"""Most kinds of nodes whose orders are all tried."""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from planner.budget import UNLIMITED
 from planner.training.search.hosts.placement import placement_on
-from planner.training.search.mixed.classes import RowClasses, block_orders
+from planner.training.search.mixed.classes import RowClasses
 from planner.training.search.mixed.found import BELOW, FoundAnswers
 from planner.training.search.mixed.one_chunk import OneChunkSearch
 from planner.training.search.mixed.orders import best_order
 from planner.training.search.mixed.program import tables_below, tables_of_most
+from planner.training.search.mixed.row_hosts import block_orders
 from planner.training.search.mixed.several_chunks import SeveralChunksSearch
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from planner.plan import Recompute, recomputed_per_stage
 from planner.schedule.registry import kind_of
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
-from planner.training.search.mixed.classes import hosts_of
 from planner.training.search.mixed.orders import Orders
 from planner.training.search.mixed.rooms import room_bytes
+from planner.training.search.mixed.row_hosts import hosts_of
 from planner.training.search.mixed.simulated import simulated_s
 from planner.training.search.mixed.splits import even_chunks, held_bytes
 
@@ -100,10 +100,10 @@ class FoundAnswers:
         return np.asarray((held <= room).all(axis=1))
 
     def note(self, program: OrderTables, orders: Orders, seconds: Floats) -> None:
-        """Remember the best answers; of equal ones those with the fewest changes of class."""
+        """Remember the best answers; of equal ones those with the fewest changes of type."""
         if not len(orders):
             return
-        changes = (np.diff(orders.classes, axis=1) != 0).sum(axis=1)
+        changes = self._classes.changes(orders.classes)
         ranked = np.lexsort((changes, np.round(seconds / max(seconds.min(), 1e-30), 9)))
         for index in ranked[: self.tried].tolist():
             one = Orders(
@@ -114,7 +114,7 @@ class FoundAnswers:
     def _plan(self, one: FoundAnswer) -> Plan | None:
         of, degrees, order = self._of, self._of.plan.degrees, one.order
         hosts = self._hosts or hosts_of(
-            self._scenario, degrees, [self._classes.types[c] for c in order.classes[0].tolist()]
+            self._scenario, degrees, self._classes, order.classes[0].tolist()
         )
         if hosts is None:
             return None

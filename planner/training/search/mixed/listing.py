@@ -31,21 +31,25 @@ def every_order(
         return _none(problem)
     late_s = within_s - float(taken(problem, problem.way_s, shortest).sum())
     allowance = _allowances(problem, within_s, late_s, budget)
-    partial = _Partial.start(problem)
+    begun: list[list[_Partial]] = [[] for _ in range(problem.rows + 1)]
+    begun[0].append(_Partial.start(problem))
     for row in range(problem.rows):
         budget.check()
-        parts = []
-        for c in range(problem.classes):
-            if problem.may[c, row]:
-                grown = partial
-                for stage in problem.of_row(row):
-                    grown = grown.extended(problem, c, stage, within_s, late_s, allowance[row][c])
-                    if len(grown.way_s) > most * _TOLERATED:
-                        return None
-                parts.append(grown.with_row(problem, c, row))
-        partial = _Partial.joined(parts)
-        if len(partial.way_s) > most * _TOLERATED:
+        if not begun[row]:
+            continue
+        partial = _Partial.joined(begun[row])
+        for unit, end in problem.beginning(row):
+            grown, allowances = partial, allowance[row][unit]
+            for (c, stage), after in zip(problem.stages_of(unit, row), allowances, strict=True):
+                grown = grown.extended(problem, c, stage, within_s, late_s, after)
+                if len(grown.way_s) > most * _TOLERATED:
+                    return None
+            begun[end].append(grown.with_unit(problem, unit))
+        if sum(len(one.way_s) for one in begun[row + 1]) > most * _TOLERATED:
             return None
+    if not begun[-1]:
+        return _none(problem)
+    partial = _Partial.joined(begun[-1])
     orders = Orders(classes=partial.classes, layers=partial.layers)
     orders = _chosen(orders, largest_row_s(problem, orders) <= within_s)
     return None if len(orders) > most else orders
@@ -69,34 +73,32 @@ def _none(problem: OrderProblem) -> Orders:
 def _allowances(
     problem: OrderProblem, own_s: float, late_s: float, budget: Budget
 ) -> list[dict[int, list[Floats]]]:
-    """By row, class and stage of the row: the longest way to begin with after that stage, [counts
-    before the row, L + 1], with which the rest can be within the thresholds."""
-    after = np.full((*problem.shape, problem.layers + 1), -inf)
-    after[..., problem.layers] = np.where(problem.possible(problem.rows), inf, -inf)
+    """By row, unit that begins with it and stage of the unit: the longest way to begin with after
+    that stage, [counts before the unit, L + 1], with which the rest can be within the
+    thresholds."""
+    after = [np.full((*problem.shape, problem.layers + 1), -inf) for _ in range(problem.rows + 1)]
+    after[-1][..., problem.layers] = np.where(problem.possible(problem.rows), inf, -inf)
     found: list[dict[int, list[Floats]]] = []
     for row in reversed(range(problem.rows)):
         budget.check()
         of_row: dict[int, list[Floats]] = {}
-        best = np.full_like(after, -inf)
-        for c in range(problem.classes):
-            if not problem.may[c, row]:
-                continue
-            allowed = _counted_one_less(problem, after, c)
-            of_row[c] = []
-            for stage in reversed(problem.of_row(row)):
-                of_row[c].insert(0, allowed)
+        for unit, end in problem.beginning(row):
+            allowed = _counted_one_less(problem, after[end], unit)
+            of_row[unit] = []
+            for c, stage in reversed(list(problem.stages_of(unit, row))):
+                of_row[unit].insert(0, allowed)
                 allowed = _allowed_before(problem, allowed, c, stage, own_s, late_s)
-            best = np.maximum(best, allowed)
-        after = np.where(problem.possible(row)[..., None], best, -inf)
+            after[row] = np.maximum(after[row], allowed)
+        after[row] = np.where(problem.possible_before[row], after[row], -inf)
         found.insert(0, of_row)
     return found
 
 
-def _counted_one_less(problem: OrderProblem, values: Floats, c: int) -> Floats:
-    """What stands where one row of class c more is counted."""
-    if c == problem.rest:
+def _counted_one_less(problem: OrderProblem, values: Floats, unit: int) -> Floats:
+    """What stands where one unit of a kind more is counted."""
+    if unit == problem.rest:
         return values
-    axis = problem.counted.index(c)
+    axis = problem.counted.index(unit)
     moved = np.full_like(values, -inf)
     after, until = [slice(None)] * values.ndim, [slice(None)] * values.ndim
     after[axis], until[axis] = slice(1, None), slice(None, -1)
@@ -157,10 +159,9 @@ class _Partial:
         stage: int,
         own_s: float,
         late_s: float,
-        allowances: list[Floats],
+        allowance: Floats,
     ) -> _Partial:
         """Every way to go on with a stage of class c."""
-        allowance = allowances[stage - problem.of_row(stage * problem.rows // problem.stages)[0]]
         lengths = np.arange(problem.own_s.shape[2])
         ends = self.at[:, None] + lengths
         inside = ends <= problem.layers
@@ -180,15 +181,16 @@ class _Partial:
             layers=np.column_stack((self.layers[which], length)),
         )
 
-    def with_row(self, problem: OrderProblem, c: int, row: int) -> _Partial:
-        """With the row that was just filled counted."""
+    def with_unit(self, problem: OrderProblem, unit: int) -> _Partial:
+        """With the unit that was just filled counted."""
         counts = self.counts.copy()
-        if c != problem.rest:
-            counts[:, problem.counted.index(c)] += 1
+        if unit != problem.rest:
+            counts[:, problem.counted.index(unit)] += 1
+        filled = np.tile(np.array(problem.filled[unit]), (len(self.at), 1))
         return _Partial(
             counts=counts,
             at=self.at,
             way_s=self.way_s,
-            classes=np.column_stack((self.classes, np.full(len(self.at), c, dtype=np.int64))),
+            classes=np.column_stack((self.classes, filled)),
             layers=self.layers,
         )

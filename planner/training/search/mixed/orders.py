@@ -9,8 +9,12 @@ threshold S on the step, a stage of class c may hold k layers up to layer j only
 where Q is the way of a microbatch through the earlier stages and back, and W that through the whole
 pipeline. Of all that end at j with equal counts of classes, only the one with the least Q is kept.
 
-Letters: C classes, p stages, r rows of p / r stages each, L layers, K the most of a stage. A table
-[C, p, K + 1, L + 1] is by the class of a stage, the layers it holds, and where they end.
+Where nodes hold different numbers of stages, a unit fills several rows that follow each other, each
+with a class of its own; otherwise every class is a unit.
+
+Letters: C classes, U kinds of units, p stages, r rows of p / r stages each, L layers, K the most
+of a stage. A table [C, p, K + 1, L + 1] is by the class of a stage, the layers it holds, and where
+they end.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ import numpy as np
 from planner.budget import UNLIMITED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
 
@@ -41,9 +47,10 @@ SAME = 1 - 1e-12
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OrderProblem:
-    """`most` [C]: rows of each class at most, or where `together` of it and of the classes before
-    it; `may` [C, r]: the classes that a row may have. The tables hold seconds, infinite where a
-    stage cannot hold that."""
+    """`most` [U]: units of each kind at most, or where `together` of it and of those before it;
+    `may` [C, r]: the classes that a row may have. `units` [U]: the classes of the rows that a unit
+    fills; none where every class is one. The tables hold seconds, infinite where a stage cannot
+    hold that."""
 
     rows: int
     layers: int
@@ -53,10 +60,16 @@ class OrderProblem:
     late_s: Floats
     way_s: Floats
     together: bool = False
+    units: tuple[tuple[int, ...], ...] = ()
 
     @property
     def classes(self) -> int:
-        return len(self.most)
+        return len(self.own_s)
+
+    @cached_property
+    def filled(self) -> tuple[tuple[int, ...], ...]:
+        """The classes of the rows that every kind of unit fills."""
+        return self.units or tuple((c,) for c in range(self.classes))
 
     @property
     def stages(self) -> int:
@@ -71,20 +84,22 @@ class OrderProblem:
 
     @cached_property
     def counted(self) -> tuple[int, ...]:
-        """The classes whose rows the state counts: all but the one that may have most; its rows are
-        the rest."""
-        largest = max(range(self.classes), key=lambda c: (self.most[c], c))
-        return tuple(c for c in range(self.classes) if c != largest)
+        """The kinds of units that the state counts: all but the one that there may be most of,
+        which fills the other rows."""
+        kinds = range(len(self.most))
+        largest = max(kinds, key=lambda u: (self.most[u], u))
+        return tuple(u for u in kinds if u != largest)
 
     @cached_property
     def rest(self) -> int:
-        """The class that is not counted."""
-        return next(c for c in range(self.classes) if c not in self.counted)
+        """The kind of units that is not counted."""
+        return next(u for u in range(len(self.most)) if u not in self.counted)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Of the counts in a state."""
-        return tuple(min(self.most[c], self.rows) + 1 for c in self.counted)
+        rows = (self.rows // len(self.filled[u]) for u in self.counted)
+        return tuple(min(self.most[u], n) + 1 for u, n in zip(self.counted, rows, strict=True))
 
     @cached_property
     def of_one_class(self) -> bool:
@@ -95,12 +110,31 @@ class OrderProblem:
         """The counts that are possible before a row."""
         total = np.zeros(self.shape, dtype=np.int64)
         within = np.ones(self.shape, dtype=np.bool_)
-        for c, count in zip(self.counted, np.indices(self.shape), strict=True):
-            total = total + count
+        for u, count in zip(self.counted, np.indices(self.shape), strict=True):
+            total = total + count * len(self.filled[u])
             if self.together:
-                within &= total <= self.most[c]
-        rest = row - total
-        return np.asarray(within & (rest >= 0) & (rest <= self.most[self.rest]))
+                within &= total <= self.most[u]
+        rest, left = np.divmod(row - total, len(self.filled[self.rest]))
+        return np.asarray(within & (rest >= 0) & (left == 0) & (rest <= self.most[self.rest]))
+
+    @cached_property
+    def possible_before(self) -> list[Bools]:
+        """[r + 1] times [counts, 1]: the counts that are possible before every row, and at the
+        end."""
+        return [self.possible(row)[..., None] for row in range(self.rows + 1)]
+
+    def beginning(self, row: int) -> Iterator[tuple[int, int]]:
+        """The kinds of units that may begin with a row, and the row after each."""
+        for u, classes in enumerate(self.filled):
+            end = row + len(classes)
+            if end <= self.rows and self.may[list(classes), np.arange(row, end)].all():
+                yield u, end
+
+    def stages_of(self, unit: int, row: int) -> Iterator[tuple[int, int]]:
+        """The class of every stage of a unit that begins with a row, and the stage."""
+        for later, c in enumerate(self.filled[unit]):
+            for stage in self.of_row(row + later):
+                yield c, stage
 
     def of_row(self, row: int) -> range:
         """The stages of a row."""
@@ -202,31 +236,30 @@ def shortest_way(problem: OrderProblem, own_s: float, late_s: float) -> Orders |
     way_s = np.where(problem.late_s <= late_s, problem.way_s, inf)
     if problem.of_one_class:
         return _shortest_of_one_class(problem, own_s, way_s)
-    begun = np.full((*problem.shape, problem.layers + 1), inf)
-    begun[(0,) * len(problem.counted) + (0,)] = 0.0
-    chosen: list[Ints] = []
-    causes: list[dict[int, list[Ints]]] = []
+    begun = _begun(problem)
+    chosen = [np.zeros(begun[0].shape, dtype=np.int64) for _ in begun]
+    causes: list[dict[int, list[Ints]]] = [{} for _ in begun]
     for row in range(problem.rows):
-        best = np.full_like(begun, inf)
-        choice = np.zeros(begun.shape, dtype=np.int64)
-        possible = problem.possible(row + 1)[..., None]
-        held: dict[int, list[Ints]] = {}
-        for c in range(problem.classes):
-            if not problem.may[c, row]:
-                continue
-            reached, held[c] = begun, []
-            for stage in problem.of_row(row):
+        for unit, end in problem.beginning(row):
+            reached, held = begun[row], causes[end].setdefault(unit, [])
+            for c, stage in problem.stages_of(unit, row):
                 reached, cause = _advance(
                     reached, problem.before, problem.own_s[c, stage], way_s[c, stage], own_s
                 )
-                held[c].append(cause)
-            moved = _counted_one_more(problem, reached, c)
-            better = (moved < best) & possible
-            best[better], choice[better] = moved[better], c
-        begun = best
-        chosen.append(choice)
-        causes.append(held)
-    return _traced(problem, begun, chosen, causes)
+                held.append(cause)
+            moved = _counted_one_more(problem, reached, unit)
+            better = (moved < begun[end]) & problem.possible_before[end]
+            begun[end][better], chosen[end][better] = moved[better], unit
+    return _traced(problem, begun[-1], chosen, causes)
+
+
+def _begun(problem: OrderProblem) -> list[Floats]:
+    """[r + 1] times [counts, L + 1]: the least ways before every row and at the end, of which only
+    the first is known."""
+    shape = (*problem.shape, problem.layers + 1)
+    begun = [np.full(shape, inf) for _ in range(problem.rows + 1)]
+    begun[0][(0,) * len(shape)] = 0.0
+    return begun
 
 
 def _shortest_of_one_class(problem: OrderProblem, own_s: float, way_s: Floats) -> Orders | None:
@@ -261,12 +294,12 @@ def _advance(
     return reached.min(axis=-2), reached.argmin(axis=-2)
 
 
-def _counted_one_more(problem: OrderProblem, values: Floats, c: int, fill: float = inf) -> Floats:
-    """The same with one row of class c more."""
-    if c == problem.rest:
+def _counted_one_more(problem: OrderProblem, values: Floats, unit: int) -> Floats:
+    """The same with one unit of a kind more."""
+    if unit == problem.rest:
         return values
-    axis = problem.counted.index(c)
-    moved = np.full_like(values, fill)
+    axis = problem.counted.index(unit)
+    moved = np.full_like(values, inf)
     after, until = [slice(None)] * values.ndim, [slice(None)] * values.ndim
     after[axis], until[axis] = slice(1, None), slice(None, -1)
     moved[tuple(after)] = values[tuple(until)]
@@ -283,16 +316,18 @@ def _traced(
     if not np.isfinite(whole).any():
         return None
     state = list(np.unravel_index(int(whole.argmin()), whole.shape)) if whole.ndim else []
-    at = problem.layers
-    classes, layers = [], []
-    for row in reversed(range(problem.rows)):
-        c = int(chosen[row][(*state, at)])
-        classes.append(c)
-        if c != problem.rest:
-            state[problem.counted.index(c)] -= 1
-        for cause in reversed(causes[row][c]):
+    at, row = problem.layers, problem.rows
+    classes: list[int] = []
+    layers: list[int] = []
+    while row:
+        unit = int(chosen[row][(*state, at)])
+        classes.extend(reversed(problem.filled[unit]))
+        if unit != problem.rest:
+            state[problem.counted.index(unit)] -= 1
+        for cause in reversed(causes[row][unit]):
             layers.append(int(cause[(*state, at)]))
             at -= layers[-1]
+        row -= len(problem.filled[unit])
     return Orders(
         classes=np.array([classes[::-1]], dtype=np.int64),
         layers=np.array([layers[::-1]], dtype=np.int64),
@@ -305,23 +340,18 @@ def least_sum(problem: OrderProblem, costs_s: Floats, own_s: float, late_s: floa
     leads to equal counts and layers."""
     within = problem.late_s <= late_s
     way_s, costs_s = np.where(within, problem.way_s, inf), np.where(within, costs_s, inf)
-    begun = np.full((*problem.shape, problem.layers + 1), inf)
-    begun[(0,) * len(problem.counted) + (0,)] = 0.0
-    spent = begun
+    begun, spent = _begun(problem), _begun(problem)
     for row in range(problem.rows):
-        shortest, least = np.full_like(begun, inf), np.full_like(begun, inf)
-        for c in range(problem.classes):
-            if not problem.may[c, row]:
-                continue
-            way, cost = begun, spent
-            for stage in problem.of_row(row):
+        for unit, end in problem.beginning(row):
+            way, cost = begun[row], spent[row]
+            for c, stage in problem.stages_of(unit, row):
                 start = way[..., problem.before]
                 fits = start + problem.own_s[c, stage] <= own_s
                 costs = np.where(fits, cost[..., problem.before] + costs_s[c, stage], inf)
                 way = np.where(fits, start + way_s[c, stage], inf).min(axis=-2)
                 cost = costs.min(axis=-2)
-            shortest = np.minimum(shortest, _counted_one_more(problem, way, c))
-            least = np.minimum(least, _counted_one_more(problem, cost, c))
-        possible = problem.possible(row + 1)[..., None]
-        begun, spent = np.where(possible, shortest, inf), np.where(possible, least, inf)
-    return float(spent[..., problem.layers].min())
+            possible = problem.possible_before[end]
+            for best, moved in ((begun, way), (spent, cost)):
+                counted = np.where(possible, _counted_one_more(problem, moved, unit), inf)
+                best[end] = np.minimum(best[end], counted)
+    return float(spent[-1][..., problem.layers].min())

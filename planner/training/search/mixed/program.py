@@ -15,6 +15,7 @@ import numpy as np
 from planner.stage_layout.stage_bounds import Rows
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
+from planner.training.search.mixed.class_problems import ClassProblems
 from planner.training.search.mixed.held import HeldBytes
 from planner.training.search.mixed.orders import (
     LONGEST,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from planner.arrays import Bools, Floats, Ints
     from planner.stage_layout.problem import LayoutProblem
+    from planner.training.search.mixed.class_problems import ClassLinks
     from planner.training.search.mixed.classes import RowClasses
     from planner.training.search.mixed.typed import TypedCombination
 
@@ -49,9 +51,7 @@ class OrderTables:
     weight_s: Floats
     after_s: Floats
     reduction_s: Floats
-    forward_send_s: Floats
-    backward_send_s: Floats
-    """[C, p] each: of the send after a stage, and of that back to it."""
+    links: ClassLinks
     tied_s: Floats
     """[C]: of the reduction between the ends of the model, where they share their embedding."""
     chunk_seconds: ChunkSeconds
@@ -106,6 +106,7 @@ class CombinationTables:
         else:
             self._held_bytes = HeldBytes(of, lengths, recomputed)
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
+        self._priced = ClassProblems.of(of, classes, self._pace)
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
 
     @property
@@ -143,10 +144,12 @@ class CombinationTables:
         classes, pace = self._classes, self._pace
         self.stated += 1
         fits = self._fits(recomputed) if fits is None else fits
-        of_type = {t: self._of_type(t, recomputed) for t in dict.fromkeys(pace)}
-        parts = [np.stack([of_type[t][name] for t in pace]) for name in range(_NUMBER)]
+        of_problem = [
+            self._of_problem(t, problem, recomputed)
+            for t, problem in zip(self._priced.types, self._priced.problems, strict=True)
+        ]
+        parts = [self._priced.by_class(list(one)) for one in zip(*of_problem, strict=True)]
         own, late, way, forward, backward, weight, after, reduction = parts
-        links = [Rows.of(self._problem(t)) for t in pace]
         return OrderTables(
             problem=OrderProblem(
                 rows=classes.rows,
@@ -154,6 +157,7 @@ class CombinationTables:
                 most=classes.most,
                 may=classes.may,
                 together=classes.together,
+                units=classes.units,
                 own_s=np.where(fits, own, np.inf),
                 late_s=late,
                 way_s=way,
@@ -163,8 +167,7 @@ class CombinationTables:
             weight_s=weight,
             after_s=after,
             reduction_s=reduction,
-            forward_send_s=np.stack([rows.forward_link_s for rows in links]),
-            backward_send_s=np.stack([rows.backward_link_s for rows in links]),
+            links=self._priced.links,
             tied_s=np.array(
                 [tied_reduction_s(self._of.scenarios[t], self._of.batch)[0] for t in pace]
             ),
@@ -187,18 +190,12 @@ class CombinationTables:
         last = bool(recomputed) and recomputed == int(self.recomputed[-1])
         return len(self._lengths) - 1 if self._by_rooms and last else recomputed
 
-    def _problem(self, index: int) -> LayoutProblem:
-        """Of a device type; sends take no time where it is unknown which stages share a node."""
-        problem = self._of.problems[index]
-        if self._classes.sends_known:
-            return problem
-        none = np.zeros_like(problem.forward_send_s)
-        return replace(problem, forward_send_s=none, backward_send_s=none)
-
-    def _of_type(self, index: int, recomputed: int) -> tuple[Floats, ...]:
-        """Own, late and way; forward, backward and its weight gradients of a microbatch; what
-        follows the pipeline; the gradient reduction."""
-        of, problem = self._of, self._problem(index)
+    def _of_problem(
+        self, index: int, problem: LayoutProblem, recomputed: int
+    ) -> tuple[Floats, ...]:
+        """Of stages of a device type: own, late and way; forward, backward and its weight gradients
+        of a microbatch; what follows the pipeline; the gradient reduction."""
+        of = self._of
         p, m = problem.stages, int(of.batch.chunk_microbatches[0])
         rows = Rows.of(problem)
         forward = self._seconds(problem.forward_s)
@@ -351,9 +348,6 @@ class CombinationTables:
         after, reduction = (np.broadcast_to(one[..., None], shape).copy() for one in seconds)
         return after + overhead_s, reduction
 
-
-_NUMBER = 8
-"""Tables of a device type."""
 
 _ROUNDING = 1e-6
 """Share of a layer that rounding may hide."""

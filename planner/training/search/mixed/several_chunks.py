@@ -161,6 +161,6 @@ class SeveralChunksSearch:
         for split in settled.splits:
             chosen = slice(split.answer, split.answer + 1)
             order = Orders(classes=orders.classes[chosen], layers=orders.layers[chosen])
-            changes = int((np.diff(order.classes[0]) != 0).sum())
+            changes = int(self._classes.changes(order.classes)[0])
             self._found.add(FoundAnswer(split.seconds, changes, order, program, split.chunks))
         return settled.bound_s

@@ -59,25 +59,21 @@ def beside_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floa
 def stage_sends(of: TypedCombination, program: OrderTables, classes: Ints) -> tuple[Floats, Floats]:
     """[B, V − 1] each: sends between stages of these classes [B, p], there and back."""
     chunks = of.batch.virtual_stages
+    links = program.links
     return (
-        _sent(program.forward_send_s, classes, chunks),
-        _sent(program.backward_send_s, classes, chunks),
+        _sent(links.forward_after_s, links.forward_before_s, classes, chunks),
+        _sent(links.backward_after_s, links.backward_before_s, classes, chunks),
     )
 
 
-def _sent(send_s: Floats, classes: Ints, chunks: int) -> Floats:
-    """[B, V − 1] from [C, p]: a message takes at least what it takes between two stages like
-    either of its ends."""
+def _sent(after_s: Floats, before_s: Floats, classes: Ints, chunks: int) -> Floats:
+    """[B, V − 1] from [C, p]: a message takes at least what either of its ends needs for it."""
     p = classes.shape[1]
     if p == 1:
         return np.zeros((len(classes), chunks - 1))
     stage = np.arange(p)
-    own = send_s[classes, stage]
-    # Links after the last stage lead back to the first one.
-    own[:, -1] = send_s[classes[:, -1], 0]
-    following = np.roll(send_s[np.roll(classes, -1, axis=1), stage], 0, axis=1)
-    following[:, -1] = send_s[classes[:, 0], 0]
-    across = np.maximum(own, following)
+    sent, taken_in = after_s[classes, stage], before_s[classes, stage]
+    across = np.maximum(sent, np.roll(taken_in, -1, axis=1))
     return np.asarray(np.tile(across, chunks)[:, : p * chunks - 1])
 
 

@@ -67,15 +67,14 @@ def _besides_s(of: TypedCombination, program: OrderTables, average: Paths) -> Fl
     ends allows, so at least the mean of both."""
     p, v = program.problem.stages, of.batch.virtual_stages
     found = np.zeros((len(program.tied_s), p))
-    for send_s, counts in (
-        (program.forward_send_s, average.forward_sends[0]),
-        (program.backward_send_s, average.backward_sends[0]),
+    sent = program.links
+    for after_s, before_s, counts in (
+        (sent.forward_after_s, sent.forward_before_s, average.forward_sends[0]),
+        (sent.backward_after_s, sent.backward_before_s, average.backward_sends[0]),
     ):
         if p > 1:
             links = np.append(counts, np.zeros(p * v - len(counts))).reshape(v, p).sum(axis=0)
-            # Links after the last stage lead back to the first one.
-            own = np.concatenate((send_s[:, :-1], send_s[:, :1]), axis=1)
-            found += (links * own + np.roll(links * own, 1, axis=1)) / 2
+            found += (links * after_s + np.roll(links, 1) * before_s) / 2
     ends = sorted({0, p - 1})
     found[:, ends] += average.ends[0][ends].sum() * program.tied_s[:, None] / len(ends)
     return found

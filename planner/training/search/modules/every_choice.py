@@ -7,20 +7,24 @@ choice of modules like any other combination.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.training.costs import CostTable
 from planner.training.search.modules.options import KEEP, ModuleWays, Treatment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.workload.shard import Shard
+
+
+COMPARED = 1024
+"""Choices that are compared with all before them at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +67,7 @@ def _every_choice(ways: ModuleWays) -> EveryChoice:
             again_s[:, taken].sum(axis=2),
         )
     ]
-    kept = _first_row(table, len(taken))
+    kept = table.some(np.zeros(len(taken), dtype=np.int64))
     return EveryChoice(
         treatments=tuple(sum((single[place] for place in row), KEEP) for row in taken.tolist()),
         table=replace(
@@ -85,26 +89,18 @@ def _unbeaten(
     again restores. Of equals the first."""
     seconds = np.moveaxis(again_s, 1, 0).reshape(len(dropped), -1)
     order = np.lexsort((-dropped.sum(axis=1), seconds.sum(axis=1)))
-    kept: list[int] = []
-    for row in order.tolist():
-        better = (movable[kept] == movable[row]).all(axis=1)
-        better &= (dropped[kept] >= dropped[row]).all(axis=1)
-        better &= (seconds[kept] <= seconds[row]).all(axis=1)
-        if not better.any():
-            kept.append(row)
-    return sorted(kept)
-
-
-def _first_row(table: CostTable, times: int) -> CostTable:
-    """The first row of a table, so many times."""
-    rows = np.zeros(times, dtype=np.int64)
-    columns = {
-        field.name: np.take(column, rows, axis=max(column.ndim - 2, 0))
-        for field in fields(CostTable)
-        if field.name != "shards"
-        for column in (getattr(table, field.name),)
-    }
-    return CostTable(shards=table.shards[:1] * times, **columns)
+    moved = [(column, np.equal) for column in movable.T]
+    freed = [(column, np.greater_equal) for column in dropped.T]
+    spent = [(column, np.less_equal) for column in seconds.T]
+    kept = [np.zeros(0, dtype=np.int64)]
+    for first in range(0, len(order), COMPARED):
+        some = order[first : first + COMPARED]
+        before = order[: first + len(some)]
+        beaten = np.arange(len(before))[:, None] < first + np.arange(len(some))
+        for column, no_worse in (*moved, *freed, *spent):
+            beaten &= no_worse(column[before, None], column[some])
+        kept.append(some[~beaten.any(axis=0)])
+    return sorted(np.concatenate(kept).tolist())
 
 
 _CHOICES = "every choice of modules"

@@ -16,12 +16,11 @@ from planner.specs.software_parts import NOTHING_LEFT, OFFLOADED_WITH
 from planner.training.batch import NONE, SELECTIVE
 from planner.training.costs import cost_table, joined
 from planner.training.estimate import batch_of_one, shard_of
-from planner.training.layer.prices import LayerPrices
+from planner.training.layer.prices import prices_of
 from planner.training.memory.activations import movable_of_layers
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.modules.knapsack import ModuleOption
 from planner.training.step.parts import step_parts
-from planner.workload.layers import layer_operators
 from planner.workload.recompute import selective
 from planner.workload.stages import stage_load
 
@@ -107,7 +106,7 @@ def _acted_on(scenario: Scenario, shard: Shard, treatment: Treatment) -> set[tup
     workload = treatment.scenario(scenario).workload(shard)
     found = set()
     for kind in dict.fromkeys(scenario.kinds):
-        operators = layer_operators(workload, kind)
+        operators = prices_of(scenario).operators(kind, shard)
         for operator, effect in zip(operators, selective(workload, operators), strict=True):
             moved = effect.movable_bytes if treatment.offload else 0
             dropped = operator.saved_bytes - effect.kept_bytes if treatment.recompute else 0
@@ -247,9 +246,7 @@ class ModuleWays:
 def _table(scenario: Scenario, shard: Shard) -> CostTable:
     known: dict[Shard, CostTable] = scenario.kept.setdefault(_TABLES, {})
     if shard not in known:
-        if _PRICES not in scenario.kept:
-            scenario.kept[_PRICES] = LayerPrices(scenario)
-        known[shard] = cost_table(scenario, [shard], scenario.kept[_PRICES])
+        known[shard] = cost_table(scenario, [shard])
     return known[shard]
 
 
@@ -268,5 +265,4 @@ def _treatments(scenario: Scenario, shard: Shard) -> tuple[tuple[Treatment, ...]
 
 
 _WAYS, _TABLES = "ways to treat modules", "tables with treated modules"
-_PRICES = "prices with treated modules"
 """Under which names a scenario keeps them."""

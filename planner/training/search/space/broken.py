@@ -60,7 +60,7 @@ def broken_rules(
                 rule,
                 RuleError(
                     rule.name,
-                    f"{rule.says(facts)}; found {_found(rule, values)}",
+                    f"{rule.says_of(facts, row)}; found {_found(rule, values)}",
                     hint=rule.repairs(facts) or _nearest(rule, facts, values),
                     axes=(rule.adjusts, *(axis for axis in rule.axes if axis != rule.adjusts)),
                 ),

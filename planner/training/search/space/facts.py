@@ -38,7 +38,8 @@ asked."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceFacts:
     """The scenario as the rules see it. Sizes are 0 where the model has no such part. `lacking`:
-    axes that the software profile does not have, or not together with `refused_parts`. Some
+    axes that the software profile does not have (`lacking_everywhere`), or not together with
+    `refused_parts`, each with the axes that exclude it. Some
     fields say what the profile can do with this model: interleave on two stages, split experts over
     expert-tensor ranks, recompute all of a layer under CUDA graphs, shard gradients alongside a
     pipeline. `first_sequence_parallel`, `first_data_sharding` and `first_dispatcher` stand for all
@@ -59,7 +60,8 @@ class SpaceFacts:
     framework: str
     software: str
     lacking: tuple[str, ...]
-    refused_parts: str
+    refused_parts: tuple[tuple[str, tuple[str, ...]], ...]
+    lacking_everywhere: tuple[str, ...]
     beyond_query_groups: bool
     rank_order: str
     uneven_layout: bool
@@ -171,7 +173,8 @@ class SpaceFacts:
     @property
     def of_such_models(self) -> str:
         """What the rule on axes adds where only some models or devices lack them."""
-        return f" with {self.refused_parts}" if self.refused_parts else ""
+        parts = ", ".join(part for part, _ in self.refused_parts)
+        return f" with {parts}" if parts else ""
 
     @property
     def multiples_too(self) -> str:
@@ -251,7 +254,8 @@ class SpaceFacts:
                 for axis in MODEL_AXES
                 if axis not in software.axes or axis in _refused_axes(scenario)
             ),
-            refused_parts=", ".join(_refused_parts(scenario)),
+            refused_parts=tuple(_refused_parts(scenario).items()),
+            lacking_everywhere=tuple(axis for axis in MODEL_AXES if axis not in software.axes),
             beyond_query_groups=software.tensor_beyond_query_groups,
             rank_order=software.rank_order,
             uneven_layout=software.pipeline_layout,
@@ -313,7 +317,8 @@ def _refused_parts(scenario: Scenario) -> dict[str, tuple[str, ...]]:
     if model.tie_embeddings and not software.pipeline_with_tied_embeddings:
         refused["tied embeddings"] = ("pipeline",)
     if model.mtp_num_layers and not software.predictions_in_parallel:
-        refused["layers that predict further tokens"] = ("pipeline", "context")
+        name = "layers that predict further tokens (mtp_num_layers: 0 leaves them out)"
+        refused[name] = ("pipeline", "context")
     if model.moe is not None and not software.tensor_with_experts:
         refused["experts"] = ("tensor",)
     if software.attention == "unfused" and not software.context_with_unfused_attention:

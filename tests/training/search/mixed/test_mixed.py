@@ -21,6 +21,7 @@ from tests.training.search.pricing import Pricing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from planner.hardware.group import NodeKind
     from planner.plan import Plan
     from planner.training.scenario import Scenario
 
@@ -41,15 +42,21 @@ THREE_FEW = {
     "devices_per_node": 1,
 }
 FEW = {"device_nodes": (("a100-sxm-80gb", 2), ("h100-sxm-80gb", 4)), "devices_per_node": 1}
+SIZES = {"device_nodes": (("a100-sxm-80gb", 2, 4), ("h100-sxm-80gb", 2, 2))}
+THREE_SIZES = {
+    "device_nodes": (("a100-sxm-80gb", 1, 4), ("h100-sxm-80gb", 1, 2), ("b200-sxm", 1, 1))
+}
+SMALL = {"device_nodes": (("a100-sxm-80gb", 1, 4), ("h100-sxm-80gb", 2, 1))}
+"""Two of the small nodes make a stage of two devices, which may begin inside the larger one."""
 
 
 def orders_of(scenario: Scenario) -> list[tuple[str, ...]]:
-    """The hosts in every order of their device types."""
-    hosts: dict[str, list[str]] = {}
+    """The hosts in every order of the kinds of nodes."""
+    hosts: dict[NodeKind, list[str]] = {}
     for name, kind in zip(scenario.cluster.host_names(), scenario.topology.kinds, strict=True):
-        hosts.setdefault(kind.device.name, []).append(name)
+        hosts.setdefault(kind, []).append(name)
 
-    def orders(left: dict[str, list[str]], nodes: int) -> Iterator[tuple[str, ...]]:
+    def orders(left: dict[NodeKind, list[str]], nodes: int) -> Iterator[tuple[str, ...]]:
         if not nodes:
             yield ()
             return
@@ -106,6 +113,9 @@ CASES = [
     (UNEVEN, {"pipeline": (2, 4), "recompute": ("none",), "tensor": (1,)}, 4),
     ({**TWO, "experts": 4, "first_dense": 2}, {"pipeline": (4,), "recompute": ("none",)}, 6),
     (TWO, {"pipeline": (4,), "virtual_stages": (2,), "schedule": ("interleaved",)}, 9),
+    ({**SIZES, "batch": 24}, {"pipeline": (6, 12), "recompute": ("none", "full")}, 12),
+    (THREE_SIZES, {"pipeline": (7,), "recompute": ("none", "full")}, 8),
+    ({**SMALL, "batch": 12}, {"pipeline": (3, 6), "recompute": ("none",)}, 6),
 ]
 
 
@@ -117,7 +127,8 @@ def test_the_bound_is_below_every_plan(
     layers: int,
 ) -> None:
     """And what fits on some hosts in some layout is not screened away."""
-    scenario = scenario_of(**size, layers=layers, batch=8, hidden=2048, ffn=8192, length=2048)
+    wide = {"batch": 8, "hidden": 2048, "ffn": 8192, "length": 2048}
+    scenario = scenario_of(**{**wide, **size, "layers": layers})
     run = SearchRun(scenario=scenario, restrictions=Restrictions(**axes), top=1)
     run.bound()
     random = np.random.default_rng(0)
@@ -141,6 +152,9 @@ EXACT = [
         {"pipeline": (4,), "tensor": (2,), "recompute": ("none", "full")},
         4,
     ),
+    ({**SIZES, "batch": 24}, {"pipeline": (6,), "tensor": (1,), "recompute": ("none",)}, 6),
+    *([(THREE_SIZES, {"pipeline": (7,), "recompute": ("none",)}, 8)] if EVERY_INSTANCE else []),
+    ({**SMALL, "batch": 12}, {"pipeline": (3,), "tensor": (1, 2), "recompute": ("none",)}, 6),
 ]
 
 
@@ -161,6 +175,7 @@ INTERLEAVED = {"pipeline": (4,), "virtual_stages": (2,), "schedule": ("interleav
         (TWO, {"tensor": (1,), "recompute": ("none",)}, 8),
         ({**MEMORY, "length": 16384}, {"tensor": (2,), "recompute": ("none",)}, 8),
         (EACH, {"pipeline": (3,), "tensor": (1,), "recompute": ("none",)}, 6),
+        ({**SMALL, "batch": 12}, {"pipeline": (3,), "tensor": (2,), "recompute": ("none",)}, 6),
         *([(THREE, {"tensor": (1,), "recompute": ("full",)}, 8)] if EVERY_INSTANCE else []),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations, product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,19 @@ from planner.training.search.mixed.orders import (
     taken,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
-def random_problem(seed: int, *, classes: int, rows: int, each: int, layers: int) -> OrderProblem:
+
+def random_problem(
+    seed: int,
+    *,
+    classes: int,
+    rows: int,
+    each: int,
+    layers: int,
+    units: tuple[tuple[int, ...], ...] = (),
+) -> OrderProblem:
     """Stages that take the longer the more layers they hold, some of which they cannot."""
     random = np.random.default_rng(seed)
     stages, most = rows * each, layers
@@ -31,7 +43,7 @@ def random_problem(seed: int, *, classes: int, rows: int, each: int, layers: int
     work = np.broadcast_to(work, shape)
     fits = (lengths <= np.arange(layers + 1)) & (lengths >= random.integers(0, 2))
     fits = fits & (lengths <= random.integers(2, layers + 1, (classes, stages, 1, 1)))
-    counts = random.integers(1, rows + 1, classes)
+    counts = random.integers(1, rows + 1, len(units) or classes)
     counts[0] += max(rows - int(counts.sum()), 0)
     return OrderProblem(
         rows=rows,
@@ -41,16 +53,32 @@ def random_problem(seed: int, *, classes: int, rows: int, each: int, layers: int
         own_s=np.where(fits, 8 * work, np.inf),
         late_s=np.broadcast_to(7 * work - 2 * paces, shape),
         way_s=work,
+        units=units,
     )
+
+
+def all_units(problem: OrderProblem, row: int = 0) -> Iterator[tuple[int, ...]]:
+    """The kinds of units from a row on, in every order that fills the rows."""
+    if row == problem.rows:
+        yield ()
+    for unit, classes in enumerate(units_of(problem)):
+        if row + len(classes) <= problem.rows:
+            yield from ((unit, *rest) for rest in all_units(problem, row + len(classes)))
+
+
+def units_of(problem: OrderProblem) -> Sequence[tuple[int, ...]]:
+    """The classes of the rows of every kind of units."""
+    return problem.units or [(c,) for c in range(problem.classes)]
 
 
 def all_orders(problem: OrderProblem) -> Orders:
     """Every answer that the problem allows."""
     each = problem.stages // problem.rows
     found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-    for classes in product(range(problem.classes), repeat=problem.rows):
-        if any(classes.count(c) > problem.most[c] for c in range(problem.classes)):
+    for units in all_units(problem):
+        if any(units.count(unit) > most for unit, most in enumerate(problem.most)):
             continue
+        classes = tuple(c for unit in units for c in units_of(problem)[unit])
         if not all(problem.may[c, row] for row, c in enumerate(classes)):
             continue
         for layers in product(range(problem.layers + 1), repeat=problem.stages):
@@ -62,22 +90,29 @@ def all_orders(problem: OrderProblem) -> Orders:
             if np.isfinite(problem.own_s[of_stage, stages, layers, ends]).all():
                 found.append((classes, layers))
     return Orders(
-        classes=np.array([one[0] for one in found]).reshape(-1, problem.rows),
-        layers=np.array([one[1] for one in found]).reshape(-1, problem.stages),
+        classes=np.array([one[0] for one in found], dtype=np.int64).reshape(-1, problem.rows),
+        layers=np.array([one[1] for one in found], dtype=np.int64).reshape(-1, problem.stages),
     )
 
 
-SHAPES = [
+SHAPES: list[dict[str, Any]] = [
     {"classes": 2, "rows": 3, "each": 1, "layers": 6},
     {"classes": 2, "rows": 2, "each": 2, "layers": 5},
     {"classes": 3, "rows": 3, "each": 1, "layers": 5},
     {"classes": 3, "rows": 4, "each": 1, "layers": 4},
 ]
+OF_UNITS: list[dict[str, Any]] = [
+    {"classes": 3, "rows": 4, "each": 1, "layers": 4, "units": ((0, 1), (2,))},
+    {"classes": 3, "rows": 3, "each": 1, "layers": 5, "units": ((0,), (1, 2))},
+    {"classes": 4, "rows": 5, "each": 1, "layers": 3, "units": ((0, 1, 2), (3,), (1,))},
+    {"classes": 2, "rows": 2, "each": 2, "layers": 4, "units": ((0, 1), (1,))},
+]
+"""Units of several rows, each with a class of its own."""
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_least_row_is_that_of_brute_force(seed: int, shape: dict[str, int]) -> None:
+@pytest.mark.parametrize("shape", SHAPES + OF_UNITS)
+def test_the_least_row_is_that_of_brute_force(seed: int, shape: dict[str, Any]) -> None:
     problem = random_problem(seed, **shape)
     every = all_orders(problem)
     found = best_order(problem)
@@ -91,8 +126,8 @@ def test_the_least_row_is_that_of_brute_force(seed: int, shape: dict[str, int]) 
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("shape", SHAPES)
-def test_all_answers_within_a_threshold_are_listed(seed: int, shape: dict[str, int]) -> None:
+@pytest.mark.parametrize("shape", SHAPES + OF_UNITS)
+def test_all_answers_within_a_threshold_are_listed(seed: int, shape: dict[str, Any]) -> None:
     problem = random_problem(seed, **shape)
     every = all_orders(problem)
     if not len(every):
@@ -118,8 +153,8 @@ def test_all_answers_within_a_threshold_are_listed(seed: int, shape: dict[str, i
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("shape", SHAPES)
-def test_no_answer_costs_less_than_the_least_sum(seed: int, shape: dict[str, int]) -> None:
+@pytest.mark.parametrize("shape", SHAPES + OF_UNITS)
+def test_no_answer_costs_less_than_the_least_sum(seed: int, shape: dict[str, Any]) -> None:
     """Of those within a threshold; of all it is the least."""
     problem = random_problem(seed, **shape)
     costs = np.random.default_rng(seed).uniform(0, 5, problem.own_s.shape)
@@ -204,7 +239,7 @@ def least_row_by_program(problem: OrderProblem) -> float:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("shape", SHAPES)
-def test_an_integer_program_agrees(seed: int, shape: dict[str, int]) -> None:
+def test_an_integer_program_agrees(seed: int, shape: dict[str, Any]) -> None:
     problem = random_problem(seed + 50, **shape)
     found = best_order(problem)
     least_s = least_row_by_program(problem)

@@ -34,6 +34,18 @@ def framework(f: SpaceFacts, c: Columns) -> Holds:
     return degrees == 1
 
 
+def lacking_axis(f: SpaceFacts, c: Columns) -> str:
+    """The axis that one combination has and the framework lacks, and with which part of the model
+    it lacks it, in words."""
+    for axis in ("tensor", "pipeline", "context"):
+        if axis in f.lacking and int(c[axis][0]) > 1:
+            lacks = f"software profile {f.software} has no {axis} parallelism"
+            if axis in f.lacking_everywhere:
+                return lacks
+            return f"{lacks} with {' or '.join(p for p, axes in f.refused_parts if axis in axes)}"
+    raise AssertionError("no axis is broken")
+
+
 def kv(f: SpaceFacts, c: Columns) -> Holds:
     multiple = f.beyond_query_groups & (c["tensor"] % f.query_groups == 0)
     return (f.query_groups % c["tensor"] == 0) | multiple
@@ -134,6 +146,7 @@ DEGREES = (
         axes=("tensor", "pipeline", "context"),
         adjusts="tensor",
         holds=framework,
+        of_one=lacking_axis,
     ),
     SpaceRule(
         name="world",

@@ -26,7 +26,8 @@ Holds = Any
 class SpaceRule:
     """One rule. `axes` are the columns that the condition reads, `adjusts` is the one to change
     when it fails. `sentence` may name fields of `SpaceFacts` in braces, and so may `fix`: what to
-    change where it is an option outside the space. `search_only` rules keep equivalent or pointless
+    change where it is an option outside the space. `of_one` says what one combination breaks, where
+    the sentence covers several conditions. `search_only` rules keep equivalent or pointless
     combinations out of a search; a single plan may break them.
 
     `holds` says for which rows of a block of combinations the rule holds. It gets the scenario's
@@ -39,10 +40,15 @@ class SpaceRule:
     holds: Callable[[SpaceFacts, Columns], Holds]
     search_only: bool = False
     fix: str = ""
+    of_one: Callable[[SpaceFacts, Columns], str] | None = None
 
     def says(self, facts: SpaceFacts) -> str:
         """The sentence with the scenario's numbers."""
         return self.sentence.format(f=facts, long=LONG_SEQUENCE)
+
+    def says_of(self, facts: SpaceFacts, row: Columns) -> str:
+        """What one combination breaks, in words."""
+        return self.says(facts) if self.of_one is None else self.of_one(facts, row)
 
     def repairs(self, facts: SpaceFacts) -> str | None:
         """What to change, where it is no axis of the space."""

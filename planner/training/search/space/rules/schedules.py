@@ -54,9 +54,27 @@ def schedule(about_microbatches: bool) -> Callable[[SpaceFacts, Columns], Holds]
 
 def microbatches(f: SpaceFacts, c: Columns) -> Holds:
     """The schedule's conditions on the number of microbatches, and the framework's own."""
+    return schedule(about_microbatches=True)(f, c) & _enough_microbatches(f, c)
+
+
+def _enough_microbatches(f: SpaceFacts, c: Columns) -> Holds:
     number = f.microbatches(c)[0]
-    enough = (number >= c["pipeline"]) | (c["virtual_stages"] > 1) | (not f.needs_microbatches)
-    return schedule(about_microbatches=True)(f, c) & enough
+    return (number >= c["pipeline"]) | (c["virtual_stages"] > 1) | (not f.needs_microbatches)
+
+
+def broken_by_microbatches(f: SpaceFacts, c: Columns) -> str:
+    """The condition on the number of microbatches that one combination breaks, in words."""
+    stages, number = int(c["pipeline"][0]), int(f.microbatches(c)[0][0])
+    made = "microbatches are global batch / (micro-batch size · data)"
+    if not _enough_microbatches(f, c).all():
+        return (
+            f"{f.framework} needs at least as many microbatches as stages ({stages}), not "
+            f"{number}; {made}"
+        )
+    name = SCHEDULE_NAMES[int(c["schedule"][0])]
+    size = ScheduleSize.of(stages, int(c["virtual_stages"][0]), number, None)
+    said = [rule.broken(size) for rule in SCHEDULES[name].rules if not rule.holds(size).all()]
+    return f"schedule {name}: {said[0]}; {made}"
 
 
 def simulated(f: SpaceFacts, c: Columns) -> Holds:
@@ -145,6 +163,7 @@ STAGES = (
         axes=("pipeline", "virtual_stages", "schedule", "data", "micro_batch_size"),
         adjusts="micro_batch_size",
         holds=microbatches,
+        of_one=broken_by_microbatches,
     ),
     SpaceRule(
         name="schedule-size",
