@@ -1,26 +1,36 @@
 """How fast the search is: `python -m benchmarks.search`.
 
 Every case is run twice. Cold, as a user does: the processor seconds of a new process from start to
-exit (of the package in bytecode, as installers leave it), how they compare with what the case took
-before (at 4eb6824, on a machine with two cores and little else to do), and the largest resident
-size. Then inside this process, to time the bounding of the space alone: candidates are combinations
-that pass the framework's rules, and their rate is over enumeration, pricing of layers, memory and
-time bounds of all of them.
+exit (of the package and what it needs in bytecode, as installers leave them), how they compare with
+what the case took before (at 4eb6824, on a machine with two cores and little else to do), and the
+largest resident size. Then inside this process, to time the bounding of the space alone: candidates
+are combinations that pass the framework's rules, and their rate is over enumeration, pricing of
+layers, memory and time bounds of all of them. Commands that search nothing follow.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from compileall import compile_dir
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile
 from time import perf_counter
+from typing import TYPE_CHECKING
+
+import yaml
 
 import planner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +41,8 @@ class Case:
     name: str
     cluster: str
     model: str
+    count: int | None = None
+    """Nodes of the cluster where it has another number than its file."""
     nodes: int | None = None
     global_batch_size: int | None = None
     seq_length: int | None = None
@@ -94,7 +106,28 @@ CASES = (
         nodes=60,
         before_s=1.5,
     ),
+    Case(
+        name="Llama 3.1 405B on 1,024 H100",
+        cluster="dgx-h100-128",
+        model="llama-3.1-405b",
+    ),
+    Case(
+        name="Llama 3.1 405B on 100,000 H100",
+        cluster="dgx-h100-2048",
+        model="llama-3.1-405b",
+        count=12_500,
+        global_batch_size=20_000,
+        limit_s=5.0,
+    ),
 )
+
+COMMANDS = (
+    ("--help", ["--help"], 0.1),
+    ("check, no search", ["check", "examples/gpt3-175b-on-dgx-a100-128.json"], 0.5),
+    ("validate", ["validate", "--json"], 6.0),
+    ("validate --serving", ["validate", "--serving", "--json"], 6.0),
+)
+"""Name, arguments, and the processor seconds that they should take at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +139,21 @@ class Cold:
     refined: int
 
 
-def cold(case: Case) -> Cold:
-    """One search in a new process."""
-    command = [sys.executable, "-m", "planner", "search", "--json"]
-    command += ["--cluster", case.cluster, "--model", case.model]
-    for option in ("nodes", "devices", "global_batch_size", "seq_length"):
-        if getattr(case, option) is not None:
-            command += ["--" + option.replace("_", "-"), str(getattr(case, option))]
+def compile_packages() -> None:
+    """Leave the package and what it imports in bytecode."""
+    import planner.cli.app
+    import planner.cli.search  # noqa: F401
+
+    imported = {name.partition(".")[0] for name in sys.modules}
+    for package in imported & {"planner", *packages_distributions()}:
+        spec = find_spec(package)
+        for place in (spec.submodule_search_locations if spec else None) or ():
+            compile_dir(place, quiet=2)
+
+
+def run(arguments: Sequence[str]) -> tuple[str, resource.struct_rusage]:
+    """What a command prints in a new process, and what that used."""
+    command = [sys.executable, "-m", "planner", *arguments]
     with TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output)
         _, status, usage = os.wait4(process.pid, 0)
@@ -120,7 +161,32 @@ def cold(case: Case) -> Cold:
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
         output.seek(0)
-        found = json.load(output)["search"]
+        return output.read(), usage
+
+
+@contextmanager
+def cluster_of(case: Case) -> Iterator[str]:
+    """Name or file of the case's cluster."""
+    if case.count is None:
+        yield case.cluster
+        return
+    given = yaml.safe_load(Path(f"clusters/{case.cluster}.yaml").read_text())
+    given["node_groups"][0]["count"] = case.count
+    with NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(given, file)
+        file.flush()
+        yield file.name
+
+
+def cold(case: Case) -> Cold:
+    """One search in a new process."""
+    with cluster_of(case) as cluster:
+        arguments = ["search", "--json", "--cluster", cluster, "--model", case.model]
+        for option in ("nodes", "devices", "global_batch_size", "seq_length"):
+            if getattr(case, option) is not None:
+                arguments += ["--" + option.replace("_", "-"), str(getattr(case, option))]
+        text, usage = run(arguments)
+    found = json.loads(text)["search"]
     unit = 1 if sys.platform == "darwin" else 1024
     return Cold(
         cpu_s=usage.ru_utime,
@@ -139,7 +205,8 @@ def bounded_per_s(case: Case) -> float:
     from planner.training.search.best_first.run import SearchRun
     from planner.training.search.space.restrictions import Restrictions
 
-    cluster = load_cluster(case.cluster).sized(nodes=case.nodes, devices=case.devices)
+    with cluster_of(case) as given:
+        cluster = load_cluster(given).sized(nodes=case.nodes, devices=case.devices)
     model = load_model(case.model)
     software = load_software(model.training.software or "megatron-core")
     job = build_job(
@@ -151,19 +218,20 @@ def bounded_per_s(case: Case) -> float:
     )
     rates = []
     for _ in range(3):
-        run = SearchRun(
+        search = SearchRun(
             scenario=build_scenario(cluster, model, job), restrictions=Restrictions(), top=10
         )
         start = perf_counter()
-        run.bound()
-        rates.append(run.space.enumeration.tally.candidates / (perf_counter() - start))
+        search.bound()
+        rates.append(search.space.enumeration.tally.candidates / (perf_counter() - start))
     return max(rates)
 
 
 def main() -> int:
     """Prints a row per case; 1 when a limit is not kept."""
     kept = True
-    compile_dir(Path(planner.__file__).parent, quiet=2)
+    os.chdir(Path(planner.__file__).parents[1])
+    compile_packages()
     print(
         f"{'case':37}{'candidates':>12}{'fit':>9}{'refined':>9}{'CPU s':>8}{'limit':>7}{'ratio':>7}"
         f"{'MB':>6}{'limit':>7}{'bounded/s':>12}"
@@ -179,6 +247,10 @@ def main() -> int:
             f"{case.limit_mb or '':>7}{rate:>12,.0f}",
             flush=True,
         )
+    for name, arguments, limit_s in COMMANDS:
+        cpu_s = run(arguments)[1].ru_utime
+        kept &= cpu_s <= limit_s
+        print(f"{name:67}{cpu_s:>8.2f}{limit_s:>7}", flush=True)
     return 0 if kept else 1
 
 

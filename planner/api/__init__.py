@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from planner.api.serving import estimate_serving as estimate_serving
     from planner.api.serving_comparisons import ServingComparison as ServingComparison
     from planner.api.serving_comparisons import compare_serving as compare_serving
+    from planner.api.serving_explanations import ServingExplanation as ServingExplanation
+    from planner.api.serving_explanations import ServingWhyNot as ServingWhyNot
+    from planner.api.serving_explanations import explain_serving as explain_serving
     from planner.api.serving_exports import export_all_serving as export_all_serving
     from planner.api.serving_exports import export_serving as export_serving
     from planner.api.serving_exports import serving_formats as serving_formats
@@ -147,6 +150,11 @@ _HOMES = {
     "planner.api.searches": ("search",),
     "planner.api.serving": ("PricedServing", "estimate_serving"),
     "planner.api.serving_comparisons": ("ServingComparison", "compare_serving"),
+    "planner.api.serving_explanations": (
+        "ServingExplanation",
+        "ServingWhyNot",
+        "explain_serving",
+    ),
     "planner.api.serving_exports": ("export_all_serving", "export_serving", "serving_formats"),
     "planner.api.serving_plans": ("PricedServingPlan", "estimate_serving_plan"),
     "planner.api.serving_searches": ("FoundServing", "search_serving"),

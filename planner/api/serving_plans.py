@@ -81,6 +81,11 @@ def estimate_serving_plan(
     problem = misfit(read, job.cluster)
     if problem is not None:
         raise problem
+    return PricedServingPlan(read=read, job=job, offer=priced_offer(job, read))
+
+
+def priced_offer(job: ServingJob, read: ReadServingPlan) -> Offer:
+    """What a plan does. Raises: InputError or RuleError for replicas that cannot run."""
     scenarios = [scenario_of(job, read, pool) for pool in read.plan.pools]
     for pool, scenario in zip(read.plan.pools, scenarios, strict=True):
         if not holds_a_request(prices(scenario)[1], job.load):
@@ -93,8 +98,7 @@ def estimate_serving_plan(
     )
     if refused is not None:
         raise RuleError("handover", refused)
-    _, offer = scored_offer(job, fill_parts(job, read, scenarios))
-    return PricedServingPlan(read=read, job=job, offer=offer)
+    return scored_offer(job, fill_parts(job, read, scenarios))[1]
 
 
 def served_job(

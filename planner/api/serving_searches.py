@@ -12,6 +12,7 @@ from planner.budget import Budget, OutOfTime
 from planner.errors import InputError, TimeRanOut
 from planner.plan_document.serving.inputs import record_serving_inputs
 from planner.plan_document.serving.write import to_serving_document
+from planner.serving.accuracy import tightened
 from planner.serving.assumptions import assumptions_of_search, told_of_experts
 from planner.serving.load.stated import bounding_load, stream_of
 from planner.serving.placement import routing_of
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 _DEGREES = ("tensor", "pipeline", "attention_data", "expert")
 _LIMITS = ("max_running", "max_step_tokens")
+_SWITCH = {"on": True, "off": False}
+DECISIONS = (*_DEGREES, *_LIMITS, "weights", "kv_format", "disaggregated")
+"""What narrows a search, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,7 @@ def search_serving(
     weights: str | None = None,
     kv_format: str | None = None,
     disaggregated: bool | None = None,
+    confidence: float | None = None,
     progress: Callable[[ServingProgress], None] | None = None,
 ) -> FoundServing:
     """The `top` best serving plans for the requests of a load file, and how far the first may be
@@ -102,8 +107,9 @@ def search_serving(
     "energy" (joules of a token); where nothing is said, throughput, and the fewest devices for
     requests that come at times of their own. Degrees and limits narrow the search to one value or
     to several, `weights` and `kv_format` to formats, separated by commas. `disaggregated`: prompts
-    are read in pools of their own always, never, or (None) where that is better. Without clients
-    in the load file there are as many as are best.
+    are read in pools of their own always, never, or (None) where that is better. `confidence`: the
+    chance with which measurements keep the limits of the load, by how far published runs are off;
+    None: the estimate keeps them. Without clients in the load file there are as many as are best.
 
     Raises: InputError for anything wrong in what is given; RuleError where the engine refuses every
     kind of replica; TimeRanOut when the time limit passes before the search begins.
@@ -142,6 +148,7 @@ def search_serving(
                 narrowed=narrowed,
                 formats=(weights, kv_format),
                 disaggregated=disaggregated,
+                confidence=ranges.share("--confidence", confidence, below=1.0),
             )
     except OutOfTime:
         raise TimeRanOut(
@@ -160,6 +167,11 @@ def search_serving(
             default_weights=DEFAULT_WEIGHTS,
         )
     ]
+    if confidence:
+        told.append(
+            f"estimates keep tighter limits, so that measurements keep each stated one with a "
+            f"chance of {confidence:.0%}, by how far published runs are off"
+        )
     if result.offers and job.allowed.routing is not None:
         degrees = sorted({pool.expert for pool in result.offers[0].plan.pools})
         told += [told_of_experts(job.allowed.routing, one, job.engine) for one in degrees]
@@ -178,6 +190,7 @@ def _job(
     narrowed: Mapping[str, int | Iterable[int] | None],
     formats: tuple[str | None, str | None],
     disaggregated: bool | None,
+    confidence: float | None,
 ) -> tuple[ServingJob, LoadFile]:
     """Raises: InputError."""
     file, profile = load_serving_load(load), load_engine(engine)
@@ -205,18 +218,43 @@ def _job(
         routing=routing_of(file.counts, served, profile),
         **{name: _whole(name, narrowed[name]) for name in (*_DEGREES, *_LIMITS)},
     )
+    if confidence is not None and file.slo is None:
+        raise InputError("--confidence needs limits of latencies (slo)", path=str(load))
+    slo = file.slo
+    if confidence and slo is not None:
+        slo = tightened(slo, confidence, mixture=served.moe is not None)
     job = ServingJob(
         cluster=spec,
         model=served,
         engine=profile,
         load=replace(closed, concurrency=float(closed.concurrency)),
         clients=None if stated is None else float(stated),
-        goal=goal_of(objective, file.slo, spec),
+        goal=goal_of(objective, slo, spec),
         allowed=allowed,
         devices=devices,
         stream=stream_of(file, profile) if file.is_open else None,
     )
     return job, file
+
+
+def narrowed_to(allowed: Allowed, decisions: Mapping[str, Any]) -> Allowed:
+    """Replicas with these decisions, named as in `DECISIONS`: numbers, words, or text of them.
+    Raises: InputError."""
+    update: dict[str, Any] = {}
+    for name, value in decisions.items():
+        if name in (*_DEGREES, *_LIMITS):
+            text = str(value)
+            if not text.isdecimal():
+                raise InputError(f"--{name.replace('_', '-')}: {text!r} is not a whole number")
+            update[name] = _whole(name, int(text))
+        elif name == "disaggregated":
+            word = {True: "on", False: "off"}.get(value, value)
+            update[name] = _SWITCH[str(ranges.word("--disaggregated", word, tuple(_SWITCH)))]
+        elif name == "weights":
+            update[name] = _formats("--weights", value, tuple(WEIGHT_BYTES))
+        else:
+            update["kv_formats"] = _formats("--kv-format", value, tuple(KV_BYTES))
+    return replace(allowed, **update)
 
 
 def _whole(name: str, given: int | Iterable[int] | None) -> tuple[int, ...] | None:

@@ -17,12 +17,19 @@ from planner.cli.options import (
 )
 from planner.cli.output import note, write_stdout
 from planner.cli.progress import ProgressLine
-from planner.cli.serving import refuse_serving_plan
+from planner.cli.serving import (
+    explain_serving_plan,
+    is_serving_plan,
+    refuse_of_training,
+    refuse_serving_plan,
+)
 from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
 from planner.wording.labels import AXIS_ABBREVIATIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.api.explanations import WhyNot
 
 
@@ -43,13 +50,16 @@ def explain(
     json: Json = False,
 ) -> None:
     """Explain what bounds a plan, what better hardware or another decision would gain, and why not
-    another way.
+    another way; of serving plans too.
 
     Exit code 0: explained; 2: bad input.
     """
-    for given in (plan, why_not):
-        if given is not None:
-            refuse_serving_plan(given, "explain")
+    if is_serving_plan(plan):
+        refuse_of_training(plan, workload, decisions, script, {"headroom": inputs.headroom})
+        explain_serving_plan(plan, inputs, _served_asked(why_not), json=json)
+        return
+    if why_not is not None:
+        refuse_serving_plan(why_not, plan)
     asked = None if why_not is None else _asked(why_not)
     with ProgressLine() as line:
         found = api.explain(
@@ -94,16 +104,7 @@ def _asked(text: str) -> "str | dict[str, Any]":
         return text
     from planner.training.search.space.restrictions import parse_restrictions
 
-    flags: dict[str, str | None] = {}
-    for entry in text.split(","):
-        said, equals, value = entry.partition("=")
-        name = _decision(said.strip())
-        if not equals or not value or name in flags:
-            raise InputError(
-                f"--why-not: {entry!r} is not NAME=VALUE, once for each name",
-                hint="such as --why-not tensor=4,pipeline=4",
-            )
-        flags[name] = value.strip()
+    flags = _flags(text, ABBREVIATIONS)
     unknown = [name for name in flags if name not in PLAN_DECISIONS]
     if unknown:
         raise InputError(
@@ -114,10 +115,32 @@ def _asked(text: str) -> "str | dict[str, Any]":
     return {name: getattr(parsed, name)[0] for name in flags}
 
 
-def _decision(said: str) -> str:
+def _served_asked(text: "str | None") -> "str | dict[str, str] | None":
+    """The same of a serving plan."""
+    if text is None or "=" not in text or Path(text.partition("#")[0]).exists():
+        return text
+    return {name: value or "" for name, value in _flags(text, SERVING_ABBREVIATIONS).items()}
+
+
+def _flags(text: str, abbreviations: "Mapping[str, str]") -> "dict[str, str | None]":
+    """Decisions by name. Raises: InputError."""
+    flags: dict[str, str | None] = {}
+    for entry in text.split(","):
+        said, equals, value = entry.partition("=")
+        name = _decision(said.strip(), abbreviations)
+        if not equals or not value or name in flags:
+            raise InputError(
+                f"--why-not: {entry!r} is not NAME=VALUE, once for each name",
+                hint="such as --why-not tensor=4,pipeline=4",
+            )
+        flags[name] = value.strip()
+    return flags
+
+
+def _decision(said: str, abbreviations: "Mapping[str, str]") -> str:
     """The name of a decision as a plan has it: `tensor` for tensor, TP and tp."""
     name = said.replace("-", "_")
-    return ABBREVIATIONS.get(name.lower(), name)
+    return abbreviations.get(name.lower(), name)
 
 
 PLAN_DECISIONS = tuple(field.name for field in fields(PlanOptions))
@@ -127,3 +150,5 @@ ABBREVIATIONS = {
     "mbs": "micro_batch_size",
 }
 """What users call decisions, in small letters."""
+SERVING_ABBREVIATIONS = {"tp": "tensor", "pp": "pipeline", "ep": "expert", "dp": "attention_data"}
+"""The same of serving plans."""

@@ -189,6 +189,14 @@ class ServingSearchOptions(ServingOptions):
         str | None,
         option("N,...", "Prompt tokens of a step. [default: around the engine's]"),
     ] = None
+    confidence: Annotated[
+        str | None,
+        option(
+            "SHARE",
+            "Chance with which the limits of the load shall be kept, by how far published runs are "
+            "off, such as 90%. [default: the estimate keeps them]",
+        ),
+    ] = None
     disaggregated: Annotated[
         str | None,
         option("on|off", "Prompts are read in pools of their own. [default: where better]"),

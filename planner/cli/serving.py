@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from planner.cli.decisions import RestrictOptions
     from planner.cli.options import (
+        CheckedInputs,
         InputOptions,
         LaunchInputOptions,
         ServingSearchOptions,
@@ -81,11 +82,7 @@ def compare_serving(
     """Serving plans side by side. `others`: options of training."""
     from planner import api
 
-    for group in others:
-        for name, value in (group if isinstance(group, dict) else _given(group)).items():
-            if value not in (None, False):
-                option = f"--{name.replace('_', '-')}"
-                raise InputError(f"{option} is for training plans; {plans[0]} holds serving plans")
+    refuse_of_training(plans[0], *others)
     found = api.compare_serving(*plans, cluster=cluster, model=model)
     if json:
         write_stdout(api.to_text(found))
@@ -96,14 +93,59 @@ def compare_serving(
     show(serving_comparison_report(found.sides))
 
 
-def refuse_serving_plan(plan: str, command: str) -> None:
-    """Raises: InputError for a serving plan where a command takes training plans alone."""
-    if is_serving_plan(plan):
-        raise InputError(
-            f"{plan} holds serving plans; {command} is for training plans",
-            hint="`planner compare` sets serving plans side by side, and `planner check` says what "
-            "holds one back",
+def explain_serving_plan(
+    plan: str, inputs: CheckedInputs, why_not: str | dict[str, str] | None, *, json: bool
+) -> None:
+    """What a serving plan's times hang on, and what would change them."""
+    from planner import api
+
+    with ServingLine(limit_s=None) as line:
+        found = api.explain_serving(
+            plan,
+            cluster=inputs.cluster,
+            model=inputs.model,
+            why_not=why_not,
+            progress=line.update_serving,
         )
+    if json:
+        write_stdout(api.to_text(found))
+        return
+    from planner.reports.console import show
+    from planner.reports.serving_explanation import (
+        served_otherwise,
+        served_refused,
+        serving_explanation_report,
+    )
+
+    asked, said = found.why_not, None
+    if asked is not None and asked.comparison is not None:
+        said = served_otherwise(asked.asked, asked.comparison.sides)
+    elif asked is not None:
+        said = served_refused(asked.asked, asked.refused or "")
+    show(
+        serving_explanation_report(
+            found.priced.offer,
+            mixture=found.priced.job.model.moe is not None,
+            hardware=found.hardware,
+            decisions=found.decisions,
+            why_not=said,
+        )
+    )
+
+
+def refuse_serving_plan(other: str, plan: str) -> None:
+    """Raises: InputError for a serving plan beside a training plan."""
+    if is_serving_plan(other):
+        raise InputError(f"{other} holds serving plans; {plan} is a training plan")
+
+
+def refuse_of_training(plan: str, *groups: Any) -> None:
+    """Raises: InputError for an option of training plans beside a serving plan."""
+    for group in groups:
+        for name, value in (group if isinstance(group, dict) else _given(group)).items():
+            if value not in (None, False):
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"{option} is for training plans; {plan} holds serving plans")
 
 
 def _given(group: Any) -> dict[str, Any]:
@@ -154,6 +196,7 @@ def search_serving(
             weights=served.weights,
             kv_format=served.kv_format,
             disaggregated=values.switch("--disaggregated", served.disaggregated),
+            confidence=values.share("--confidence", served.confidence, below=1.0),
             progress=line.update_serving,
             **words,
             **lists,
@@ -175,6 +218,7 @@ def search_serving(
                 currency=None
                 if found.job.cluster.prices is None
                 else found.job.cluster.prices.currency,
+                slo=found.load.slo,
                 assumptions=found.assumptions,
             )
         )

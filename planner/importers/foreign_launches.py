@@ -29,6 +29,11 @@ _FOREIGN = (
         "a command or configuration of torchtitan",
         _OF_TORCHTITAN,
     ),
+    _foreign(
+        r"\bswift +(?:sft|pt|rlhf)\b|\bswift/cli/(?:sft|pt|rlhf)\.py",
+        "a command of ms-swift, which trains with Transformers",
+        _OF_HUGGING_FACE,
+    ),
     _foreign(r"\baccelerate +launch\b", "a command of Accelerate", _OF_HUGGING_FACE),
     _foreign(
         r"(?:^|[\s/;&])deepspeed +-|--deepspeed(?:_config)?[ =]\S+",

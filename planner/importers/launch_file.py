@@ -12,6 +12,8 @@ _DEEPSPEED_MARKS = (
     b'"train_micro_batch_size_per_gpu"',
     b'"train_batch_size"',
 )
+_YAML = (".yml", ".yaml")
+"""Endings of files that are no JSON, though mappings of YAML may begin as JSON does."""
 _PAGE = b"<!doctype html>"
 _BEGINNING = 2**16
 
@@ -25,14 +27,14 @@ def is_json(text: str) -> bool:
 
 
 def is_launch(path: str) -> bool:
-    """True for a file that is no JSON, such as a script, and for a DeepSpeed configuration; False
-    for plan documents, pages that hold one, other JSON, and what is no file at all."""
+    """True for a file that is no JSON, such as a script or YAML, and for a DeepSpeed configuration;
+    False for plan documents, pages that hold one, other JSON, and what is no file at all."""
     try:
         with open(path, "rb") as file:
             beginning = file.read(_BEGINNING)
     except (OSError, ValueError):
         return False
     text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not is_json(text.decode("utf-8", "replace")):
+    if path.lower().endswith(_YAML) or not is_json(text.decode("utf-8", "replace")):
         return bool(text) and text[: len(_PAGE)].lower() != _PAGE
     return _PLAN_MARK not in text and any(mark in text for mark in _DEEPSPEED_MARKS)

@@ -12,8 +12,11 @@ from planner.importers.automodel.model import looks_like_recipe
 from planner.importers.automodel.statement import recipe_statement
 from planner.importers.deepspeed.statement import deepspeed_statement
 from planner.importers.foreign_launches import foreign_launch
-from planner.importers.frameworks.detect import foreign_file
+from planner.importers.frameworks.detect import foreign_file, is_yaml
+from planner.importers.frameworks.neox_plan import KIND as NEOX
+from planner.importers.frameworks.neox_plan import looks_like_neox, neox_statement
 from planner.importers.megatron.bridge import looks_like_overrides
+from planner.importers.megatron.command import NothingTrainsError
 from planner.importers.megatron.script import looks_like_script
 from planner.importers.megatron.statement import OVERRIDES, overrides_statement, script_statement
 from planner.importers.torchtitan_toml import KIND as TORCHTITAN
@@ -49,13 +52,17 @@ class LaunchFormat:
 
 
 def _read_script(source: Source, given: ReadingOptions) -> Statement:
-    return script_statement(
-        source,
-        given.model,
-        variables=given.variables,
-        command=given.command,
-        vocabulary=given.vocabulary,
-    )
+    """Raises: InputError, which names the framework of a script that starts another's program."""
+    try:
+        return script_statement(
+            source,
+            given.model,
+            variables=given.variables,
+            command=given.command,
+            vocabulary=given.vocabulary,
+        )
+    except NothingTrainsError as error:
+        raise foreign_launch(source) or error from None
 
 
 _LAUNCHER = re.compile(r"verify_placement|VERIFY_PLACEMENT|^rank \d+=\S+ slot=", re.MULTILINE)
@@ -64,7 +71,7 @@ _LAUNCHER = re.compile(r"verify_placement|VERIFY_PLACEMENT|^rank \d+=\S+ slot=",
 LAUNCH_FORMATS = (
     LaunchFormat(
         name="a DeepSpeed configuration",
-        looks_like=lambda source: source.text.lstrip()[:1] == "{",
+        looks_like=lambda source: source.text.lstrip()[:1] == "{" and not is_yaml(source),
         read=lambda source, given: deepspeed_statement(source, given.model),
     ),
     LaunchFormat(
@@ -86,6 +93,11 @@ LAUNCH_FORMATS = (
         name="a Megatron-LM command or script",
         looks_like=lambda source: looks_like_script(source.text),
         read=_read_script,
+    ),
+    LaunchFormat(
+        name=NEOX,
+        looks_like=looks_like_neox,
+        read=lambda source, given: neox_statement(source, given.model, given.vocabulary),
     ),
     LaunchFormat(
         name=OVERRIDES,

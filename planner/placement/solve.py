@@ -10,7 +10,7 @@ the best order given.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -19,17 +19,17 @@ import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
-from planner.placement.bounds.simpler import at_most, bounds_of, likely
+from planner.placement.bounds.simpler import bounds_of
 from planner.placement.exact.every_order import every_placement, with_classes
 from planner.placement.exact.solve import MOST_NODES, solve_exactly
 from planner.placement.exact.sweep import TOLERANCE
 from planner.placement.local.search import polish
 from planner.placement.local.starts import near_each_other
 from planner.placement.problem.alike import with_alike_merged
-from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.problem import PlacementSolution
 from planner.placement.problem.terms import terms_of
-from planner.placement.truth import checked_bound
+from planner.placement.seeds import best_first, best_seed, completed
+from planner.placement.state import PlacementState, ProblemViews
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +38,8 @@ if TYPE_CHECKING:
 
     from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem
-    from planner.placement.problem.terms import Terms
     from planner.solver import Solver
 
-PROVEN_GAP = 1e-5
-"""A placement this close to its bound, relatively, counts as proven. Solvers overlook less than
-this, and programs are kept this far below what they must not reach."""
 SWEPT = "sweep over positions with bounds from sets of nodes"
 PRICED_ALL = "all placements priced"
 STARTS = 4
@@ -59,67 +55,10 @@ MOVES = 1_000_000
 """Placements that local search evaluates on a large cluster."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacementState:
-    """A placement while it is being improved, with its bound. `order` int [N]: the nodes at the
-    positions, then the unused nodes."""
-
-    order: NDArray[np.int64]
-    objective_s: float
-    bound_s: float
-    method: str
-    enough_s: float = inf
-    own_s: float = 0.0
-    """The bound that the problem itself gives without a search."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether the bound is reached, up to rounding, or nobody asks for a higher one."""
-        return self.bound_s >= min(self.objective_s * (1 - TOLERANCE), self.enough_s)
-
-    @property
-    def proven(self) -> bool:
-        return self.bound_s >= self.objective_s * (1 - PROVEN_GAP)
-
-    def bounded(self, bound_s: float, method: str) -> PlacementState:
-        if bound_s <= self.bound_s:
-            return self
-        bound_s = checked_bound(bound_s, self.objective_s)
-        return replace(self, bound_s=max(bound_s, self.bound_s), method=method)
-
-
 class _Search(Protocol):
-    def __call__(self, views: _Views, state: PlacementState, budget: Budget) -> PlacementState: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Views:
-    """The same problem in three forms: as it is priced, as local search sees it, and as bounds see
-    it."""
-
-    problem: PlacementProblem
-    likely: Terms
-    at_most: Terms
-
-    @classmethod
-    def of(cls, problem: PlacementProblem, order: NDArray[np.int64]) -> _Views:
-        bounding = at_most(problem, order)
-        return cls(problem, terms_of(likely(problem)), terms_of(bounding))
-
-    def at(self, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
-        objective_s = self.problem.objective_s(order[: self.problem.positions])
-        return replace(state, order=order, objective_s=objective_s)
-
-    def better(self, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
-        """The state moved to an order, if that is better."""
-        found = self.at(state, order)
-        return found if found.objective_s < state.objective_s else state
-
-    def room_s(self, state: PlacementState) -> float:
-        """Seconds by which a bound on the placements can still rise: no bound is above what this
-        placement takes."""
-        order = state.order[: self.problem.positions]
-        return self.at_most.problem.objective_s(order) - state.bound_s
+    def __call__(
+        self, views: ProblemViews, state: PlacementState, budget: Budget
+    ) -> PlacementState: ...
 
 
 def solve_placement(
@@ -168,7 +107,7 @@ def exact_solution(
     closing. Raises: OutOfTime."""
     problem = with_alike_merged(problem, budget)
     terms = terms_of(problem)
-    order = polish(terms, _best_seed(problem, seeds).order, budget.meter(FEW_MOVES / 3))
+    order = polish(terms, best_seed(problem, seeds).order, budget.meter(FEW_MOVES / 3))
     proof = solve_exactly(terms, order, budget=budget)
     return PlacementSolution(
         order=tuple(proof.order.tolist()),
@@ -198,11 +137,11 @@ def _solved(
     enough_s: float,
 ) -> PlacementSolution:
     problem = with_alike_merged(problem, budget)
-    state = _best_seed(problem, seeds)
+    state = best_seed(problem, seeds)
     state = state.bounded(min(known_s, state.objective_s), "bound over all placements")
     state = replace(state, enough_s=enough_s)
     try:
-        views = _Views.of(problem, state.order)
+        views = ProblemViews.of(problem, state.order)
         state = state.bounded(cheapest_s(views.at_most), "every link the cheapest")
         if not state.settled and views.room_s(state) > 0:
             bound_s = nodes_bound_s(views.at_most, budget)
@@ -223,38 +162,7 @@ def _solved(
     )
 
 
-def _best_seed(
-    problem: PlacementProblem, seeds: Sequence[Sequence[int] | NDArray[np.int64]]
-) -> PlacementState:
-    orders = [_completed(problem, np.asarray(seed, dtype=np.int64)) for seed in seeds]
-    best = _best_first(problem, orders)[:1]
-    if not best:
-        order = allowed_order(problem)
-        if order is None:
-            raise ValueError("no placement keeps to the classes that rows may have")
-        best = [order]
-    return PlacementState(best[0], problem.objective_s(best[0][: problem.positions]), 0.0, "none")
-
-
-def _best_first(
-    problem: PlacementProblem, orders: Sequence[NDArray[np.int64]]
-) -> list[NDArray[np.int64]]:
-    """The orders that respect `row_class_allowed`, best first, one for each objective."""
-    by_objective: dict[float, NDArray[np.int64]] = {}
-    for order in orders:
-        by_objective.setdefault(problem.objective_s(order[: problem.positions]), order)
-    by_objective.pop(float("inf"), None)
-    return [by_objective[objective_s] for objective_s in sorted(by_objective)]
-
-
-def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Int [N]: the order of the positions, followed by the nodes that it leaves out."""
-    left = np.ones(len(problem.node_class), dtype=bool)
-    left[order] = False
-    return np.concatenate([order, np.flatnonzero(left)])
-
-
-def _of_all(views: _Views, state: PlacementState) -> PlacementState:
+def _of_all(views: ProblemViews, state: PlacementState) -> PlacementState:
     """The best of all placements, where only a few differ."""
     problem = views.problem
     classes = every_placement(problem)
@@ -268,14 +176,14 @@ def _of_all(views: _Views, state: PlacementState) -> PlacementState:
     return state.bounded(min(float(seconds[best]), state.objective_s), PRICED_ALL)
 
 
-def _exactly(views: _Views, state: PlacementState, budget: Budget) -> PlacementState:
+def _exactly(views: ProblemViews, state: PlacementState, budget: Budget) -> PlacementState:
     """Solve exactly; where that has to stop early, continue by local search."""
     state = _polished(views, state, FEW_MOVES, budget)
     if budget.late or state.settled:
         return state
     if views.room_s(state) > WORTHWHILE * state.objective_s:
         proof = solve_exactly(views.at_most, state.order, budget=budget)
-        state = views.better(state, _completed(views.problem, proof.order))
+        state = views.better(state, completed(views.problem, proof.order))
         state = state.bounded(proof.bound_s, SWEPT)
     if state.settled:
         return state
@@ -283,7 +191,7 @@ def _exactly(views: _Views, state: PlacementState, budget: Budget) -> PlacementS
 
 
 def _largely(
-    views: _Views, state: PlacementState, budget: Budget, *, solver: Solver | None
+    views: ProblemViews, state: PlacementState, budget: Budget, *, solver: Solver | None
 ) -> PlacementState:
     """Bound and improve the best start with the class programs; spend the remaining effort on local
     search."""
@@ -295,26 +203,28 @@ def _largely(
     return state if state.proven else _polished(views, state, moves - moves // 2, budget)
 
 
-def _quickly(views: _Views, state: PlacementState, budget: Budget) -> PlacementState:
+def _quickly(views: ProblemViews, state: PlacementState, budget: Budget) -> PlacementState:
     """Improve each of the best starts a little by local search, and keep the best result."""
     near = near_each_other(views.likely.problem)
-    starts = _best_first(views.problem, [state.order, *near])[:STARTS]
+    starts = best_first(views.problem, [state.order, *near])[:STARTS]
     moves = round(MOVES * budget.work) // STARTS
     tried = [_polished(views, views.at(state, start), moves, budget) for start in starts]
     return min([state, *tried], key=lambda each: each.objective_s)
 
 
 def _by_classes(
-    views: _Views, state: PlacementState, budget: Budget, solver: Solver | None
+    views: ProblemViews, state: PlacementState, budget: Budget, solver: Solver | None
 ) -> PlacementState:
     from planner.placement.classes.search import solve_classes
 
     answer = solve_classes(views.at_most.problem, state.order, budget=budget, solver=solver)
     if answer.order is not None:
-        state = views.better(state, _completed(views.problem, np.array(answer.order)))
+        state = views.better(state, completed(views.problem, np.array(answer.order)))
     return state.bounded(answer.bound_s, answer.method)
 
 
-def _polished(views: _Views, state: PlacementState, moves: int, budget: Budget) -> PlacementState:
+def _polished(
+    views: ProblemViews, state: PlacementState, moves: int, budget: Budget
+) -> PlacementState:
     order = polish(views.likely, state.order, budget.meter(moves), enough_s=state.bound_s)
     return views.better(state, order)

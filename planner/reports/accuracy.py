@@ -159,6 +159,7 @@ REGIMES: tuple[tuple[str, Callable[[Judged], str]], ...] = (
     ("network", lambda one: "across nodes" if one.regime.networked else "inside the fast fabric"),
     ("experts", lambda one: "mixture of experts" if one.regime.experts else "dense"),
     ("sharding", lambda one: "fully sharded" if one.regime.fully_sharded else "not fully sharded"),
+    ("sequences", lambda one: "long sequences" if one.regime.long else "short sequences"),
     ("recompute", lambda one: f"recompute {one.result.plan.recompute.granularity}"),
     ("size", lambda one: one.regime.size),
 )
@@ -297,5 +298,6 @@ def _words(regime: Regime) -> str:
         "across nodes" if regime.networked else "",
         "experts" if regime.experts else "",
         "fully sharded" if regime.fully_sharded else "",
+        "long sequences" if regime.long else "",
     ]
     return ", ".join(word for word in said if word)

@@ -39,7 +39,10 @@ def serving_comparison_report(sides: Sequence[ServedSide]) -> RenderableType:
     letters = LETTERS[: len(sides)]
     figures = figures_of(sides)
     parts: list[RenderableType] = [
-        *(paragraph(_verdict(figures, letters, at), style="bold") for at in range(1, len(sides))),
+        *(
+            paragraph(throughput_verdict(figures, (letters[0], letters[at]), at), style="bold")
+            for at in range(1, len(sides))
+        ),
         heading("Plans"),
         bullets(
             f"{letter} {side.name}: {side.model} on {side.cluster}, {side.offer.plan.engine}"
@@ -91,16 +94,17 @@ def _time(seconds: float) -> str:
     return f"{scale.number(seconds)} {scale.unit}"
 
 
-def _verdict(figures: Sequence[ServedFigure], letters: str, at: int) -> str:
-    """`B has 12.0% more output tokens per second than A, on 8 devices in place of 16.`"""
+def throughput_verdict(figures: Sequence[ServedFigure], names: tuple[str, str], at: int) -> str:
+    """`B has 12.0% more output tokens per second than A, on 8 devices in place of 16.` `names`: of
+    the first plan and of plan `at`."""
     known = {one.name: one for one in figures}
     change = known["output_tokens_per_s"].change(at) or 0.0
     more = (
         f"{percent(abs(change))} {'more' if change > 0 else 'fewer'} output tokens per second than"
     )
-    said = f"{letters[at]} has {more} {letters[0]}"
+    said = f"{names[1]} has {more} {names[0]}"
     if abs(change) < 5e-4:
-        said = f"{letters[at]} has as many output tokens per second as {letters[0]}"
+        said = f"{names[1]} has as many output tokens per second as {names[0]}"
     first, other = (round(known["devices"].values[one] or 0) for one in (0, at))
     where = "as many devices" if first == other else f"{other:,} devices in place of {first:,}"
     return f"{said}, on {where}."

@@ -9,12 +9,14 @@ from rich.text import Text
 
 from planner.budget import Stopped
 from planner.reports.layout import bullets, heading, numbers_table, paragraph
+from planner.serving.accuracy import chance_kept, shares_of
+from planner.serving.limits import compared
 from planner.serving.search.result import value_of
 from planner.specs.serving import serving_defaults
 from planner.wording.units import count, percent, plural, three_digits, time_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
     from rich.table import Table
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from planner.serving.forecast import Offer
     from planner.serving.search.result import ServingSearch
     from planner.specs.model.spec import ModelSpec
+    from planner.specs.serving_load import ServiceLevel
 
 _VALUES = {
     "throughput": "output tokens per second",
@@ -31,6 +34,8 @@ _VALUES = {
     "energy": "joules for an output token",
 }
 _FRONT_ROWS = 12
+_NEARLY = 0.99
+"""Chance above which no figure is given."""
 
 
 def serving_search_report(
@@ -39,9 +44,11 @@ def serving_search_report(
     model: ModelSpec,
     cluster: str,
     currency: str | None,
+    slo: ServiceLevel | None,
     assumptions: Sequence[str],
 ) -> RenderableType:
-    """Plans, the best first; where none keeps the limits, what comes closest."""
+    """Plans, the best first; where none keeps the limits, what comes closest. `slo`: the limits of
+    the load as they are stated."""
     parts: list[RenderableType] = [paragraph(_answer(search, currency), style="bold")]
     parts.append(
         paragraph(
@@ -52,9 +59,10 @@ def serving_search_report(
     if search.offers:
         best = search.offers[0]
         parts += [
-            paragraph(_ranges(best, mixture=model.moe is not None)),
+            paragraph(ranges_text(best, mixture=model.moe is not None)),
+            *map(paragraph, _chances(best, slo, mixture=model.moe is not None)),
             heading("The best plan"),
-            bullets(_pool(pool) for pool in best.plan.pools),
+            bullets(pool_text(pool) for pool in best.plan.pools),
             heading("Plans"),
             _plans(search.offers),
         ]
@@ -77,14 +85,14 @@ def serving_plan_report(offer: Offer, *, model: ModelSpec, cluster: str) -> Rend
     found = offer.forecast
     said = (
         f"{three_digits(found.output_tokens_per_s)} output tokens per second with "
-        f"{_kinds(offer.plan)}."
+        f"{kinds_text(offer.plan)}."
     )
     parts: list[RenderableType] = [
         paragraph(said, style="bold"),
         paragraph(f"{model.name} on {cluster}, {offer.plan.engine}."),
-        paragraph(_ranges(offer, mixture=model.moe is not None)),
+        paragraph(ranges_text(offer, mixture=model.moe is not None)),
         heading("Pools"),
-        bullets(_pool(pool) for pool in offer.plan.pools),
+        bullets(pool_text(pool) for pool in offer.plan.pools),
         heading("Latency and throughput"),
         _plans((offer,)),
     ]
@@ -114,7 +122,7 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
     if search.objective == "cost" and currency is not None:
         number = f"{number} {currency}"
     at = f", {three_digits(best.forecast.requests_per_s)} requests per second" if come else ""
-    return f"{number} {unit}{at} with {_kinds(best.plan)}; {_proof(search)}."
+    return f"{number} {unit}{at} with {kinds_text(best.plan)}; {_proof(search)}."
 
 
 def _proof(search: ServingSearch) -> str:
@@ -127,7 +135,7 @@ def _proof(search: ServingSearch) -> str:
     return f"within {percent(search.gap)} of the best{why}"
 
 
-def _kinds(plan: ServingPlan) -> str:
+def kinds_text(plan: ServingPlan) -> str:
     """`2 prefill and 3 decode replicas on 20 devices`."""
     named = [f"{count(pool.replicas)} {pool.role}" for pool in plan.pools]
     joined = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
@@ -135,7 +143,8 @@ def _kinds(plan: ServingPlan) -> str:
     return f"{joined} replica{'s' if last > 1 else ''} on {plural(plan.devices, 'device')}"
 
 
-def _ranges(offer: Offer, *, mixture: bool) -> str:
+def ranges_text(offer: Offer, *, mixture: bool) -> str:
+    """Where nine of ten measurements lie."""
     found = offer.forecast.ranges(mixture=mixture)
     said = []
     for name, label in (("ttft_mean_s", "first token"), ("tpot_mean_s", "each further token")):
@@ -147,7 +156,24 @@ def _ranges(offer: Offer, *, mixture: bool) -> str:
     return f"{level}: {', '.join(said)}, {ends} output tokens per second on each device."
 
 
-def _pool(pool: ServingPool) -> str:
+def _chances(offer: Offer, slo: ServiceLevel | None, *, mixture: bool) -> Iterator[str]:
+    """How sure it is that each limit is kept."""
+    found, shares = offer.forecast, shares_of(mixture=mixture)
+    said = []
+    for name, seconds, limit_s in compared(slo, found.ttft, found.tpot):
+        figure, statistic = name.split()
+        chance = chance_kept(seconds, limit_s, getattr(shares, figure))
+        said.append(f"{figure.upper()} {statistic} within {_ms(limit_s)}: {_chance(chance)}")
+    if said:
+        yield f"Chance that a limit is kept, by how far published runs are off: {', '.join(said)}."
+
+
+def _chance(share: float) -> str:
+    return "over 99%" if share > _NEARLY else f"{share:.0%}"
+
+
+def pool_text(pool: ServingPool) -> str:
+    """`2 aggregated replicas of 4 devices on …`."""
     degrees = [f"tensor {pool.tensor}"]
     if pool.pipeline > 1:
         degrees.append(f"pipeline {pool.pipeline}")

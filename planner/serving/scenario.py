@@ -12,6 +12,7 @@ from planner.specs.serving import serving_defaults
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from planner.hardware.links import ProcessGroup
     from planner.serving.placement import ExpertRouting, PlacedExperts
     from planner.specs.device import DeviceSpec
     from planner.specs.engine import (
@@ -41,6 +42,10 @@ DRAFT_WEIGHTS = "bf16"
 """Format of the weights of a model that drafts, as such checkpoints are published."""
 KV_BYTES = {"bf16": 2.0, "fp8": 1.0}
 """Bytes of one element of the KV cache."""
+
+
+PROMPT_ARITHMETIC = "bf16"
+"""Attention of prompts multiplies in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,8 @@ class ServingScenario:
     """Of one device, one direction; None: what the device file says."""
     stage_link: StageLink | None = None
     """None: sends between stages take no time."""
+    stage_group: ProcessGroup | None = None
+    """The devices of a stage, where they lie in several fast fabrics; None: one holds them."""
     drafting: Drafting | None = None
     """Drafts of tokens; None: one token for each sequence in a step."""
     routing: ExpertRouting | None = None
@@ -188,6 +195,17 @@ class ServingScenario:
         if rate is None:
             raise RuleError("format", f"{self.device.name} states no peak rate in {arithmetic}")
         return rate
+
+    def sustained_peak(self, arithmetic: str) -> float:
+        """The same as products find it that follow each other without a pause, at the power that
+        the device may take: as in training steps. Raises: RuleError."""
+        return self.peak(arithmetic) * self.device.sustained.matmul.value
+
+    @property
+    def prompt_flop_per_s(self) -> float:
+        """Attention of prompts multiplies in 16 bits, one prompt after the other. Raises:
+        RuleError."""
+        return self.peak(PROMPT_ARITHMETIC) * self.device.sustained.attention.value
 
     def product_law(self, number_format: str) -> KernelLaw:
         """Products with weights in a format. Raises: RuleError."""

@@ -116,6 +116,9 @@ class Expert(Input):
     )
     """Most of an exchange, as a share, that runs during another microbatch's computation where
     `overlap` has `expert`."""
+    broadcast_share: Efficiency = general("software", "expert.broadcast_share", Constant[Fraction])
+    """What eager kernels that spread an operand over rows or columns reach, as a share of the rate
+    of those whose operands have one shape."""
 
     @property
     def sends_by(self) -> DispatcherName:

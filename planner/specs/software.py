@@ -25,6 +25,7 @@ from planner.specs.software_parts import (
     FullSharding,
     Fused,
     Offload,
+    QuantizedFormat,
     RecomputeSwitch,
     Resume,
     ScheduleSwitch,
@@ -142,6 +143,8 @@ class SoftwareProfile(Input):
     """What runs behind computation by default."""
     overlap_choices: tuple[Overlap, ...] = ()
     """What can be switched on."""
+    tensor_overlap_excludes: tuple[QuantizedFormat, ...] = ()
+    """Number formats in which tensor communication cannot overlap."""
     tensor_overlap_needs_sequence_parallel: bool = False
     """Where tensor communication overlaps, tensor parallelism needs sequence parallelism."""
     experts_need_sequence_parallel: bool = False
@@ -253,6 +256,11 @@ class SoftwareProfile(Input):
     def sequence_parallel_options(self) -> tuple[bool, ...]:
         """What a plan may choose from, the default first."""
         return tuple(dict.fromkeys((self.sequence_parallel, *self.sequence_parallel_choices)))
+
+    def overlaps(self, precision: str) -> tuple[Overlap, ...]:
+        """What runs behind computation by default in that number format."""
+        excluded = precision in self.tensor_overlap_excludes
+        return tuple(name for name in self.overlap if not (excluded and name == "tensor"))
 
     @property
     def expert_overlap_options(self) -> tuple[bool, ...]:

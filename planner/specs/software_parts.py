@@ -307,6 +307,8 @@ class Fp8(Input):
     tensor_gathers: tuple[QuantizedFormat, ...] = ()
     """Formats in which, under sequence parallelism, products quantise what they gather before it
     travels."""
+    output_layer: tuple[QuantizedFormat, ...] = ()
+    """Formats in which the output layer runs too. In the others it runs in 16 bits."""
 
 
 class SharedVocabulary(Input):

@@ -44,13 +44,25 @@ class Rows:
 
     @classmethod
     def of(cls, problem: LayoutProblem) -> Rows:
+        p, v = problem.stages, problem.virtual_stages
+        return cls.of_sends(
+            problem,
+            np.append(problem.forward_send_s, 0.0).reshape(v, p),
+            np.append(0.0, problem.backward_send_s).reshape(v, p),
+            np.append(problem.backward_send_s, 0.0).reshape(v, p),
+        )
+
+    @classmethod
+    def of_sends(
+        cls, problem: LayoutProblem, after_s: Floats, sent_back_s: Floats, answered_s: Floats
+    ) -> Rows:
+        """With other messages [v, p] than those of the problem: what the chunks of a stage send on,
+        what they send back, and what is sent back to them."""
         p, v, m = problem.stages, problem.virtual_stages, problem.num_microbatches
         kind = kind_of(problem.schedule)
         returns = kind.returns_to_first
-        after = np.append(problem.forward_send_s, 0.0).reshape(v, p)
-        sent_back = np.append(0.0, problem.backward_send_s).reshape(v, p)
-        forward = m * after.sum(axis=0)
-        backward = m * sent_back.sum(axis=0) - sent_back[0]
+        forward = m * after_s.sum(axis=0)
+        backward = m * sent_back_s.sum(axis=0) - sent_back_s[0]
         held = {
             "blocking": forward + backward,
             "paired": np.maximum(forward, backward),
@@ -62,9 +74,9 @@ class Rows:
             late=returns and v == 1 and not kind.runs_ahead,
             own_held_s=held,
             late_forwards=late_forwards,
-            late_held_s=blocking * (late_forwards * after[0] + (m - 1) * sent_back[0]),
-            forward_link_s=np.append(problem.forward_send_s[: p - 1], 0.0),
-            backward_link_s=np.append(problem.backward_send_s[: p - 1], 0.0),
+            late_held_s=blocking * (late_forwards * after_s[0] + (m - 1) * sent_back_s[0]),
+            forward_link_s=np.append(after_s[0, :-1], 0.0),
+            backward_link_s=np.append(answered_s[0, :-1], 0.0),
         )
 
     def way_s(self, forward_s: Floats, backward_s: Floats) -> Floats:

@@ -200,7 +200,7 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
 def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     """What the estimate takes for granted, in words."""
     job, software = scenario.job, scenario.job.software
-    overlap = ", ".join(software.overlap) or "none"
+    overlap = ", ".join(software.overlaps(job.precision)) or "none"
     said = [
         *scenario.model.assumptions,
         *job.assumptions,

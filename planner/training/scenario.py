@@ -194,7 +194,10 @@ class Scenario:
         if found is None:
             job = self.job
             changed = settings.applied(job.software, job.optimizer)
-            job = replace(job, software=changed, settings=settings.filled(job.settings))
+            filled = settings.filled(job.settings)
+            if changed is job.software and filled == job.settings:
+                return self
+            job = replace(job, software=changed, settings=filled)
             found = self._treated[settings] = replace(self, job=job)
             found.kept[_UNTREATED] = self
         return found

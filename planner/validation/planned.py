@@ -146,6 +146,9 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
     if run.recompute_modules is not None:
         modules = {"selective_modules": run.recompute_modules}
         switched["recompute"] = software.recompute.model_copy(update=modules)
+    if run.eight_bit_output is not None:
+        formats = (run.job.precision,) if run.eight_bit_output else ()
+        switched["fp8"] = software.fp8.model_copy(update={"output_layer": formats})
     if run.dispatcher is not None:
         chosen = {"dispatcher": run.dispatcher, "deduplicated": False}
         switched["expert"] = software.expert.model_copy(update=chosen)

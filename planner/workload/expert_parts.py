@@ -118,15 +118,17 @@ def output_bias(workload: Workload, experts: int, tokens: int) -> Pointwise:
 
     Forward: the weighted bias is written, read and added to the output in fp32; the experts' parts
     are joined and converted back. Backward: conversions, joining the parts, and the products with
-    probabilities and biases, each written and read again for its sum.
+    probabilities and biases, each written and read again for its sum. Products with a bias or a
+    probability, which are spread over tokens or columns, reach `broadcast_share` of the rate.
     """
     z, elements = workload.element_bytes, tokens * workload.model.hidden_size
+    slower = 1 / workload.software.expert.broadcast_share.value
     return Pointwise(
         name="expert_bias",
         module="experts",
         expert=True,
-        forward_bytes=elements * (4 + (z + 4 + 4) + (4 + 4) + (4 + z)),
-        backward_bytes=elements * (2 * (z + 4) + 2 * z + 2 * (4 + 4 + 4)),
+        forward_bytes=elements * (slower * 4 + (z + 4 + 4) + (4 + 4) + (4 + z)),
+        backward_bytes=elements * (2 * (z + 4) + 2 * z + 2 * (slower * (4 + 4) + 4)),
         forward_kernels=2 * experts + 2,
         backward_kernels=7 * experts + 2,
     )

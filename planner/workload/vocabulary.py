@@ -70,7 +70,12 @@ def head_operators(workload: Workload) -> list[Operator]:
     fused = w.fuses_loss and w.shard.vocabulary == 1
     copied_bytes = 0 if fused else 8 * w.loss_copies
     projection = column_parallel(
-        w, "logits", "head", w.vocabulary_rows, bias=w.model.head_bias, quantized=False
+        w,
+        "logits",
+        "head",
+        w.vocabulary_rows,
+        bias=w.model.head_bias,
+        quantized=w.precision in w.software.fp8.output_layer,
     )
     # Where all stages share the vocabulary, the last one runs the norm before it sends its output.
     operators = [*(norm(w, "final_norm") if w.shard.vocabulary == 1 else ()), *projection]

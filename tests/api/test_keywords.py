@@ -34,7 +34,7 @@ def options_of(command: str) -> set[str]:
             api.search,
             {
                 *("serving", "engine", "objective", "attention_data", "max_running"),
-                *("max_step_tokens", "weights", "kv_format", "disaggregated"),
+                *("max_step_tokens", "weights", "kv_format", "disaggregated", "confidence"),
             },
             {"progress"},
         ),

@@ -56,3 +56,19 @@ def test_overrides_of_a_recipe_say_that_its_sizes_are_missing(planner: Run, tmp_
     done = planner("estimate", *ON, "--plan", str(path))
     assert done.code == 2
     assert "the overrides do not say how large the model is" in done.stderr
+
+
+def test_adapters_are_no_plan_and_what_does_not_count_may_be_unknown(
+    planner: Run, tmp_path: Path
+) -> None:
+    sizes = (
+        "model.num_layers=4 model.hidden_size=512 model.num_attention_heads=8 "
+        "model.seq_length=1024 model.vocab_size=32000 train.global_batch_size=64 "
+        "train.micro_batch_size=1 checkpoint.save=${SOMEWHERE} "
+    )
+    path = tmp_path / "run.sh"
+    path.write_text(f"torchrun run.py {sizes}\n")
+    assert planner("estimate", *ON, "--plan", str(path)).code == 0
+    path.write_text(f"torchrun run.py {sizes} peft.dim=8\n")
+    done = planner("estimate", *ON, "--plan", str(path))
+    assert "peft.dim: adapters, which alone are trained, are not planned" in done.stderr

@@ -121,12 +121,3 @@ def test_options_of_training_are_refused(planner: Callable[..., Any], plan: Path
     told = planner("check", str(plan), "--within-of-best", "5%")
     assert told.code == 2
     assert "--within-of-best is for training plans" in told.stderr
-
-
-def test_what_explains_training_plans_names_what_to_use(
-    planner: Callable[..., Any], plan: Path
-) -> None:
-    told = planner("explain", str(plan))
-    assert told.code == 2
-    assert "holds serving plans; explain is for training plans" in told.stderr
-    assert "`planner check` says what holds one back" in told.stderr

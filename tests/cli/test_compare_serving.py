@@ -76,9 +76,9 @@ def test_a_page_shows_plans_and_is_read_back(
         (("compare", "{plans}#1", "best"), "best is no serving plan"),
         (("compare", "{plans}#1", "{plans}#3"), "rank 3 is asked for"),
         (("compare", "{plans}#1", "{plans}#2", "--tensor", "2"), "--tensor is for training plans"),
-        (("explain", "{plans}#1"), "explain is for training plans"),
+        (("explain", "{plans}#1", "--tensor", "2"), "--tensor is for training plans"),
         (("report", "{plans}", "--mine", "x.json"), "--mine and --software are for training plans"),
-        (("calibrate", "runs.csv", "--device-file", "out.yaml"), "runs.csv is a table"),
+        (("calibrate", "runs.csv", "--device-file", "out.yaml"), "--device-file is for training"),
     ],
 )
 def test_what_says_nothing_about_serving_is_refused(

@@ -30,6 +30,10 @@ TRAIN = (
          "of type DEEPSPEED is not read; FSDP is; read the file that its deepspeed_config_file"),
         ("lf.yaml", "model_name_or_path: meta-llama/Llama-2-7b-hf\nstage: sft\n"
          "finetuning_type: full\n", "`planner import model meta-llama/Llama-2-7b-hf` imports"),
+        ("swift.sh", "bash prepare.sh\nNPROC_PER_NODE=8 swift sft --model Qwen/Qwen3-8B\n",
+         "is a command of ms-swift, which trains with Transformers; give the DeepSpeed or"),
+        ("fsdp.sh", "torchrun examples/finetuning.py --micro-batch-size 1 --lr 1e-5\n",
+         "--num-layers: is missing, and so is every other size of the model"),
         ("foo.json", '{"foo": 1}', '"schema" is missing; `planner search --output FILE` writes'),
     ],
 )  # fmt: skip

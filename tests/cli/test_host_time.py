@@ -119,6 +119,43 @@ def test_every_local_expert_is_launched(estimates: Estimates) -> None:
     assert many - few == pytest.approx(expected_s, rel=0.05)
 
 
+# NVIDIA-NeMo/Megatron-Bridge, docs/performance-summary-archive.md: Qwen3-30B-A3B in MXFP8 on eight
+# devices, micro-batches of one and of four sequences. A host of Grace is not slower there.
+@pytest.mark.parametrize(
+    ("device", "sequences", "tokens_per_s"),
+    [("b200-sxm", 1, 9691), ("b200-sxm", 4, 26859), ("gb200", 4, 26112)],
+)
+def test_experts_in_8_bits_are_quantised_one_by_one(
+    estimates: Estimates, device: str, sequences: int, tokens_per_s: float
+) -> None:
+    node = {"device": device, "intra_node": {"bandwidth": "900 GB/s"}}
+    flags = ("--software", "megatron-core-perf", "--precision", "mxfp8", "--expert", "8")
+    sizes = ("--micro-batch-size", str(sequences), "--seq-length", "4096")
+    step_s = estimates.step_s(
+        "qwen3-30b-a3b", *flags, *sizes, "--global-batch-size", "512", node=node
+    )
+    assert 512 * 4096 / 8 / step_s == pytest.approx(tokens_per_s, rel=0.12)
+
+
+def test_tensor_communication_does_not_overlap_in_4_bits(
+    estimates: Estimates, planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """TransformerEngine's user buffers take no NVFP4 (`fill_userbuffers_buffer_for_all_gather`)."""
+    node = {"device": "b200-sxm", "intra_node": {"bandwidth": "900 GB/s"}}
+    flags = ("--software", "megatron-core-perf", "--tensor", "4", "--global-batch-size", "64")
+    exposed = {}
+    for precision in ("mxfp8", "nvfp4"):
+        plan = estimates.plan("llama-3-8b", *flags, "--precision", precision, node=node)
+        exposed[precision] = plan["estimate"]["time"]["tensor_comm_s"]
+        given = ("--cluster", str(tmp_path / "cluster.yaml"), "--model", "llama-3-8b", *flags)
+        document = tmp_path / "plan.json"
+        document.write_text(planner("estimate", *given, "--precision", precision, "--json").stdout)
+        done = planner("export", str(document), "--format", "megatron-lm")
+        assert done.code == 0, done.stderr
+        assert ("--tp-comm-overlap" in done.stdout) == (precision == "mxfp8")
+    assert exposed["nvfp4"] > exposed["mxfp8"], "although half as many bytes are sent"
+
+
 EFA: dict[str, Any] = {
     "device": "b300-sxm",
     "count": 32,

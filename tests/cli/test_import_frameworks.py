@@ -434,7 +434,7 @@ trainer:
   precision: bf16
 exp_manager: {}
 model:
-  micro_batch_size: 2
+  micro_batch_size: ${oc.env:MBS,2}
   global_batch_size: 128
   tensor_model_parallel_size: 2
   pipeline_model_parallel_size: 4
@@ -492,6 +492,7 @@ def test_a_nemo_1_configuration_is_a_model_and_a_plan(
         ("fast-swiglu", "reglu", "model.activation: 'reglu' is not one of gelu, swiglu"),
         ("${.encoder_seq_length}", "${.longest}", "refers to .longest, which is not in this file"),
         ("hidden_size: 4096", "hidden_size: ${.hidden_size}", "refers to itself"),
+        ("global_batch_size: 128", "global_batch_size: ${oc.env:GBS}", "left to the variable GBS"),
     ],
 )
 def test_what_nemo_1_states_and_is_not_read_is_named(
@@ -500,3 +501,10 @@ def test_what_nemo_1_states_and_is_not_read_is_named(
     done = imported("nemo.yaml", NEMO.replace(before, after, 1), "--vocab-size", "32000")
     assert done.code == 2
     assert said in done.stderr
+
+
+def test_a_tuned_model_may_have_another_vocabulary(planner: Run) -> None:
+    """32,768 rows of 6,144 in place of 32,000, twice."""
+    base = total(planner("import", "model", "mistralai/Mixtral-8x22B-v0.1"))
+    for name in ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b-instruct-v0.1"):
+        assert total(planner("import", "model", name)) == base + 2 * 768 * 6144

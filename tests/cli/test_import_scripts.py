@@ -226,3 +226,13 @@ def test_flags_of_mixtures_in_forks_and_old_releases(
     plan = json.loads(done.stdout)["plans"][0]
     assert (plan["degrees"]["expert"], plan["degrees"]["expert_tensor"]) == (8, 1)
     assert plan["recompute"]["granularity"] == "selective"
+
+
+def test_programs_of_others_may_build_other_layers(
+    planner: Run, script: Callable[[str], str]
+) -> None:
+    """CodeGeeX adds a layer of its own to those of --num-layers."""
+    said = "layers as the flags describe them; pretrain_codegeex.py may build others"
+    for program, noted in (("pretrain_codegeex.py", True), ("pretrain_gpt.py", False)):
+        done = planner("import", "model", script(f"torchrun {program} {SIZES} --bf16"))
+        assert (said in done.stderr) == noted

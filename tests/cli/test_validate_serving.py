@@ -207,6 +207,51 @@ def test_published_launches_know_offline_work_and_limits_of_pools(
     assert ranks["tpot"]["predicted"] == counted["tpot"]["predicted"]
 
 
+def test_pools_over_several_nodes_are_slower_than_in_one_fabric(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Sixteen H200 are two nodes, sixteen GB200 share a fabric; a recipe of InferenceX says that
+    attention of Kimi's pools on GB200 is data-parallel, where the table counts tensor ranks."""
+    pools = (
+        "source,prefill_workers,prefill_devices,prefill_tensor,prefill_attention_data,"
+        "decode_workers,decode_devices,decode_tensor,decode_expert,decode_attention_data"
+    )
+    row = (
+        "{id},{model},{device},20,disagg,,{engine},{weights},1024,1024,concurrency,4,,9,,,{table},"
+        "1,4,4,1,{split}"
+    )
+    rows = [
+        row.format(
+            id=f"{device[:2]}{split[0]}",
+            model="deepseek-r1",
+            device=device,
+            engine="sglang",
+            weights="fp8",
+            table="ours",
+            split=split,
+        )
+        for device in ("h200-sxm", "gb200")
+        for split in ("1,16,16,16,1", "2,16,8,8,1")
+    ] + [
+        row.format(
+            id=table[:3],
+            model="kimi-k2.5",
+            device="gb200",
+            engine="vllm",
+            weights="fp4",
+            table=table,
+            split="1,16,16,16,1",
+        )
+        for table in ("ours", "inferencex-via-aiconfigurator")
+    ]
+    told = planner("validate", table(tmp_path, *rows, header=f"{HEADER},{pools}"), "--json")
+    found = [run["tpot"]["predicted"] for run in json.loads(told.stdout)["runs"]]
+    hopper_wide, hopper, rack_wide, rack, summed, parted = found
+    assert hopper_wide > hopper + 1e-3
+    assert rack_wide < rack + 1e-3
+    assert parted != pytest.approx(summed, rel=0.02)
+
+
 def test_rows_that_contradict_each_other_are_left_out(
     planner: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ WRITTEN = {
     "mine.yaml",
     "model.yaml",
     "my-a100.yaml",
+    "my-vllm.yaml",
     "NAME-bandwidth.csv",
     "plan-baseline.json",
     "plans/train.json",
@@ -84,6 +85,11 @@ NOT_RUN = {
     "planner validate my-runs.yaml --device-file my-a100.yaml      # shows the gain": "as above",
     "planner calibrate train-a.log train-b.log --plan plans.json#1,plans.json#3 "
     "--device-file my-a100.yaml": "as above",
+    "planner calibrate my-runs.csv --engine-file my-vllm.yaml": "tests/cli/"
+    "test_calibrate_serving.py does",
+    "planner validate my-runs.csv --engine-file my-vllm.yaml       # shows the gain": "as above",
+    "planner search --cluster dgx-h100-16 --model llama-3-70b --serving load.yaml --engine "
+    "my-vllm.yaml": "as above, but for the search",
 }
 """Commands of the documents that no test here runs, with the reason."""
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from planner.budget import Budget
+from planner.placement.classes.best_grid import nodes_of
 from planner.placement.classes.decode import column_order, decode
 from planner.placement.classes.fabric import coarser, common_level, fabric_of
 from planner.placement.classes.faults import Allowance
 from planner.placement.classes.program import ClassProgram
 from planner.placement.classes.repair import Repair
-from planner.placement.classes.search import ClassSearch, nodes_of, solve_classes
+from planner.placement.classes.search import ClassSearch, solve_classes
 from planner.placement.classes.thresholds import Thresholds
 from planner.placement.problem.problem import PlacementProblem, RingFamily, Wait
 from tests.every_instance import instances

@@ -95,14 +95,23 @@ def test_no_simulation_is_faster_than_its_bound(engine: str, tokens: tuple[int, 
     space = space_of(
         given.cluster.node_groups, given.rooms, given.model, given.engine, given.allowed, load
     )
-    clients = np.array([1.0, 7.0, 24.0, 90.0])
     for kind in space.kinds:
-        bounds = bounds_of(kind, load, clients)
-        for at, held in enumerate(clients.tolist()):
+        for held in (1.0, 7.0, 24.0, 90.0):
             found = estimate(kind.scenario, replace(load, concurrency=held))
-            rate = found.output_tokens_per_s_per_device * kind.devices / load.mean_output
-            assert rate <= bounds.rate[at] * 1.01
-            assert found.ttft.mean_s >= bounds.ttft_s[at] * 0.99
+            drawn = as_drawn(load, max(1, round(held / kind.lanes)))
+            bounds = bounds_of(kind, drawn, np.array([held]))
+            rate = found.output_tokens_per_s_per_device * kind.devices / drawn.mean_output
+            assert rate <= bounds.rate[0]
+            assert found.ttft.mean_s >= bounds.ttft_s[0] * 0.99
+
+
+def as_drawn(load: ClosedLoad, clients: int) -> ClosedLoad:
+    """All lengths at the means of those that one rank simulates: bounds are of means, and those of
+    a few dozen drawn requests are up to some thousandths off the stated ones."""
+    count = clients * min(load.rounds, max(3, -(-300 // clients)))
+    prompts, answers = zip(*(load.lengths(index) for index in range(count)), strict=True)
+    means = {"input_tokens": sum(prompts) / count, "output_tokens": sum(answers) / count}
+    return replace(load, least=1.0, **means)
 
 
 def test_pools_are_in_balance_and_no_worse_than_equal_replicas() -> None:

@@ -88,7 +88,7 @@ def _experts(job: ExportJob) -> Flags:
 
 def overlap_flags(job: ExportJob) -> Flags:
     """What the profile overlaps and the plan has; pipeline sends go with the schedule."""
-    overlap, plan = job.software.overlap, job.plan
+    overlap, plan = job.software.overlaps(job.job.precision), job.plan
     tensor = "tensor" in overlap and plan.degrees.tensor > 1
     if tensor and not plan.sequence_parallel:
         raise cannot(

@@ -133,6 +133,7 @@ def precision_flags(job: ExportJob) -> Flags:
             fp8_param_gather=gather and precision != "nvfp4",
             fp4_param_gather=gather and precision == "nvfp4",
             reuse_grad_buf_for_mxfp8_param_ag=gather and precision == "mxfp8",
+            fp8_output_proj=precision in software.fp8.output_layer,
         )
     return {**flags, **_gradients(job), **_optimizer(job)}
 

@@ -209,6 +209,8 @@ def bridge_launch(source: Source, *, vocabulary: int | None = None) -> Launch:
                 flags.append(Flag(name, (), value.origin))
         elif key in _TOGETHER:
             truths[key] = value
+        elif key.partition(".")[0] == "peft" and value.text.lower() not in _NOTHING:
+            raise _error(f"{key}: adapters, which alone are trained, are not planned", value)
         elif key not in _WITHOUT_EFFECT:
             unread.append(key)
     notes = Notes()
@@ -258,6 +260,8 @@ def _overrides(source: Source) -> Iterator[tuple[str, CommandWord]]:
             if match is None or match[1] == "mixed_precision":
                 continue
             origin = text[0].origin.after(match.start(2))
+            if not is_known(text) and not _counts(match[1]):
+                continue
             if not is_known(text):
                 raise InputError(
                     f"the value of {match[1][:80]} is not in this file",
@@ -266,6 +270,11 @@ def _overrides(source: Source) -> Iterator[tuple[str, CommandWord]]:
                     column=origin.column,
                 )
             yield match[1], CommandWord(match[2].strip("'\""), origin)
+
+
+def _counts(key: str) -> bool:
+    """Whether anything here hangs on an override."""
+    return key in _VALUES or key in _SWITCHES or key in _TOGETHER
 
 
 def _loose_overrides(source: Source) -> Iterator[tuple[str, CommandWord]]:
@@ -294,13 +303,13 @@ def _precisions(source: Source) -> Iterator[tuple[str, CommandWord]]:
 def _truth(key: str, value: CommandWord) -> bool:
     truth = _TRUTH.get(value.text.lower())
     if truth is None:
-        raise InputError(
-            f"{key}: expected true or false, found {value.text[:40]!r}",
-            path=value.origin.path,
-            line=value.origin.line,
-            column=value.origin.column,
-        )
+        raise _error(f"{key}: expected true or false, found {value.text[:40]!r}", value)
     return truth
+
+
+def _error(message: str, value: CommandWord) -> InputError:
+    place = value.origin
+    return InputError(message, path=place.path, line=place.line, column=place.column)
 
 
 def _derived(truths: dict[str, CommandWord], flags: list[Flag]) -> Iterator[Flag]:

@@ -197,13 +197,17 @@ def is_launcher_flag(name: str) -> bool:
     return name.replace("_", "-") in LAUNCHER_FLAGS
 
 
+class NothingTrainsError(InputError):
+    """No command of a script takes flags of Megatron-LM."""
+
+
 def choose(commands: list[Command], path: str, number: int | None) -> Command:
     """The command meant: the only one, or the `number`-th (from 1).
 
     Raises: InputError, listing them, when there are several and none is chosen.
     """
     if not commands:
-        raise InputError(
+        raise NothingTrainsError(
             "no Megatron-LM command found",
             path=path,
             hint=f"looked for flags such as {TELLING[0]} and {TELLING[3]}",

@@ -42,6 +42,7 @@ _GATED = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu", "liglu": "gelu"}
 
 _OTHER_LAYERS = re.compile(r"mamba|hybrid|qwen3_(next|5)|delta_?net|linear_attention|rwkv")
 _NOT_TRANSFORMER = "layers that are not transformer layers"
+_SIZES = ("--num-layers", "--hidden-size", "--num-attention-heads")
 _SKIP = "--window-attn-skip-freq"
 
 Mapping = dict[str, Any]
@@ -65,6 +66,12 @@ def model_of(
     named = named_model(flags, notes)
     if named is not None:
         return named
+    if not any(map(flags.given, _SIZES)):
+        raise flags.error(
+            "is missing, and so is every other size of the model",
+            _SIZES[0],
+            hint="where the program is not Megatron-LM's, give --model and the degrees as options",
+        )
     layers = flags.needed("--num-layers", most=MOST_LAYERS) - len(noop_layers(flags))
     hidden = flags.needed("--hidden-size")
     heads = flags.needed("--num-attention-heads")

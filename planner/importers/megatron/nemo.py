@@ -171,7 +171,8 @@ class _Reading:
         return self._resolved(text, at, depth + 1)
 
     def _referred(self, reference: str, at: Location) -> Any:
-        """A product, or the value of another key: of this group after a dot, else by its path."""
+        """A product, what a variable is unless it is set, or the value of another key: of this
+        group after a dot, else by its path."""
         function, colon, given = reference.partition(":")
         if colon and function.strip() in ("multiply", "divide_ceil"):
             numbers = [float(one) for one in given.split(",") if _is_number(one)]
@@ -179,6 +180,11 @@ class _Reading:
                 product = math.prod(numbers)
                 found = numbers[0] / numbers[1] if function.strip() == "divide_ceil" else product
                 return math.ceil(found)
+        if colon and function.strip() == "oc.env":
+            variable, comma, usual = given.partition(",")
+            if not comma:
+                raise self._error(f"is left to the variable {variable.strip()[:40]}", at)
+            return _number_in(usual.strip())
         path = reference.strip().split(".")
         parts = [*(str(one) for one in at[:-1]), *path[1:]] if path[0] == "" else path
         parts = parts[1:] if parts[0] in _GROUPS else parts
@@ -338,6 +344,10 @@ class _Reading:
 
     def _error(self, message: str, at: Location) -> InputError:
         return self.document.error(message, at)
+
+
+def _number_in(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"\d{1,12}", text) else text
 
 
 def _is_number(text: str) -> bool:

@@ -33,6 +33,20 @@ _BY_FLAG = {
 }
 
 
+_OF_THE_FLAGS = re.compile(
+    r"(?:pre|post)?train(?:_gpt\w*)?\.py|finetune\w*\.py|pretrain_(?:llama|qwen|mistral|mixtral)\w*\.py"
+)
+"""Programs whose layers are those that the flags describe: Megatron-LM's, and those of forks."""
+
+
+def own_layers(command: Command) -> str | None:
+    """The name of a program that may build other layers than the flags describe; None for one that
+    is known not to, and where none is named."""
+    file = command.script.rpartition("/")[2]
+    known = not file.endswith(".py") or _OF_THE_FLAGS.fullmatch(file) is not None
+    return None if known else file[:60]
+
+
 def other_work(command: Command) -> str | None:
     """What the program of a command does in place of training, with its name; None where it
     trains."""

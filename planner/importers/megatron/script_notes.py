@@ -5,6 +5,7 @@ from __future__ import annotations
 from planner.importers.megatron.command import Command, is_launcher_flag, unread_flags
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch
+from planner.importers.megatron.programs import own_layers
 from planner.importers.megatron.table import KNOWN
 from planner.importers.megatron.unread import NOT_MODELLED, is_harmless
 from planner.importers.notes import MOST_LISTED, Notes, listed
@@ -30,6 +31,9 @@ def describe(
         notes.read.append(f"{plural(launch.devices, 'device')} from {where}")
     if launch.other_work is not None:
         notes.read.append(f"sizes only: {launch.other_work}")
+    program = own_layers(command)
+    if program is not None and launch.other_work is None:
+        notes.assumed.append(f"layers as the flags describe them; {program} may build others")
     if command.condition:
         notes.assumed.append(f"the command runs; it {command.condition}")
     if followed.environment:

@@ -49,6 +49,13 @@ def _by_short_name() -> Mapping[str, str]:
     return found
 
 
+@cache
+def _by_own_name() -> Mapping[str, str]:
+    """Names on the Hub by what follows the owner, whole: a tuned model may have another vocabulary
+    than the one it comes from."""
+    return {name.rpartition("/")[2].lower(): name for name in _models()}
+
+
 def _short(name: str) -> str:
     """`meta-llama/Llama-3.1-8B-Instruct`, `llama31_8b_pretrain_config` → "llama318b"."""
     last = name.strip().lower().rstrip("/").rpartition("/")[2]
@@ -61,6 +68,9 @@ def published_name(name: str) -> str | None:
     """The published model that a name means, by its name on the Hub; None for none."""
     if name in _models():
         return name
+    whole = _by_own_name().get(name.strip().lower().rstrip("/").rpartition("/")[2])
+    if whole is not None:
+        return whole
     return _by_short_name().get(_short(name)) if len(name) <= 200 else None
 
 

@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime, Stopped
-from planner.placement.classes.decode import decode
+from planner.placement.classes.best_grid import BELOW, BestGrid
 from planner.placement.classes.fabric import coarser, fabric_of
-from planner.placement.classes.faults import Allowance
 from planner.placement.classes.program import ClassProgram
-from planner.placement.classes.repair import Repair
 from planner.placement.classes.thresholds import Thresholds
-from planner.placement.problem.problem import wait_s
 from planner.solver import Limits, Solver
 
 if TYPE_CHECKING:
@@ -46,12 +43,8 @@ ROOT_ROUNDS = 20
 """Solver rounds of the programs that only ask whether such placements exist."""
 REPAIRS = 12
 """Combinations of waits at which a better placement is sought before any combination is bounded."""
-REPAIR_STEPS = 800
-"""Moves of the first repair of a combination; later ones get more."""
 SHORT = 1e-5
 """How far below a step a program is kept, as a share of that step: more than solvers overlook."""
-BELOW = 1 - 1e-9
-"""Bounds are scaled by this, so that rounding cannot lift a bound above the true value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +95,7 @@ class ClassSearch:
         self.problem = problem = _with_hops(problem)
         self.fabric = _small_fabric(problem, budget)
         self.thresholds = Thresholds.of(problem, self.fabric)
-        self.incumbent = incumbent[: problem.positions]
-        self.grid = problem.node_class[self.incumbent].reshape(problem.rows, problem.columns)
-        self.first_s = self.best_s = problem.objective_s(self.incumbent)
+        self.best = BestGrid(problem, incumbent, enough=enough)
         self.steps_s: list[float] = []
         self.programs = 0
         self.effort = budget.meter(EFFORT * budget.work)
@@ -136,7 +127,7 @@ class ClassSearch:
         open_s = np.where(np.isinf(self.thresholds.pipeline_s), np.inf, self.thresholds.waits_s)
         shortest = np.unravel_index(int(open_s.argmin()), open_s.shape)
         at = tuple(int(index) for index in shortest)
-        enough_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
+        enough_s = self.best.step_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
         if self._ended() or enough_s <= self.thresholds.pipeline_s[at]:
             return
         take = self._program(at, 1, enough_s)
@@ -147,7 +138,7 @@ class ClassSearch:
         """Targets (pipeline seconds, node limit) to try for one combination of waits: just below
         the largest and smallest possible next bound, where infeasibility shows soon, then just
         below the incumbent."""
-        enough_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
+        enough_s = self.best.step_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
         known_s = float(self.thresholds.pipeline_s[at])
         short = [s - SHORT * (s - self.steps_s[0]) for s in self.steps_s]
         steps = [s for s in short if known_s < s * BELOW <= enough_s]
@@ -156,13 +147,10 @@ class ClassSearch:
                 yield below_s, nodes
 
     def answer(self) -> ClassAnswer:
-        bound_s = min(self.thresholds.bound_s * BELOW, self.best_s)
+        bound_s = min(self.thresholds.bound_s * BELOW, self.best.step_s)
         unproven = Stopped.TIME_LIMIT if self.cut else self.budget.stopped(proven=False)
-        order = None
-        if self.best_s < self.first_s * BELOW:
-            order = tuple(nodes_of(self.problem, self.grid).tolist())
         return ClassAnswer(
-            order=order,
+            order=self.best.order,
             bound_s=bound_s,
             method=f"integer programs over {self.fabric.cells} cells of "
             f"{len(self.problem.node_class)} nodes, {self.programs} solved",
@@ -174,7 +162,7 @@ class ClassSearch:
 
     @property
     def _proven(self) -> bool:
-        return self.thresholds.bound_s >= self.best_s * (1 - self.enough) * BELOW
+        return self.thresholds.bound_s >= self.best.step_s * (1 - self.enough) * BELOW
 
     # ------------------------------------------------------------------ bounds
 
@@ -226,7 +214,7 @@ class ClassSearch:
         if not answer.values or answer.objective is None:
             return None
         reached_s = program.least_s + program.unit_s * answer.objective
-        if reached_s + self.thresholds.waits_s[at] >= self.best_s * (1 - self.enough / 2):
+        if reached_s + self.thresholds.waits_s[at] >= self.best.step_s * (1 - self.enough / 2):
             return None
         take = np.zeros((self.problem.rows, self.fabric.cells), dtype=np.int64)
         for (row, cell), variable in program.take.items():
@@ -235,60 +223,31 @@ class ClassSearch:
 
     # ------------------------------------------------------------------ placements
 
+    def _repair(
+        self, at: tuple[int, ...], *, seed: int, take: NDArray[np.int64] | None = None
+    ) -> None:
+        self.best.repair(
+            self.thresholds,
+            at,
+            self.fabric,
+            seed=seed,
+            budget=self.budget,
+            ended=self._ended,
+            take=take,
+        )
+
     def _repairs(self) -> None:
         """Repair the best placement under combinations that could improve on it."""
         for _ in range(2):
             total = (self.thresholds.waits_s + self.thresholds.pipeline_s).ravel()
             order = np.argsort(total, kind="stable")
-            promising = order[total[order] < self.best_s * (1 - self.enough)]
+            promising = order[total[order] < self.best.step_s * (1 - self.enough)]
             count = min(len(promising), max(1, round(REPAIRS * self.budget.work)))
             for index in promising[np.linspace(0, len(promising) - 1, count).astype(int)]:
                 at = tuple(int(i) for i in np.unravel_index(index, self.thresholds.waits_s.shape))
                 if self._ended():
                     return
                 self._repair(at, seed=0)
-
-    def _repair(
-        self, at: tuple[int, ...], *, seed: int, take: NDArray[np.int64] | None = None
-    ) -> None:
-        """Look for a better placement under a combination, starting from the best one or from the
-        program's assignment `take`; each placement found is the next start."""
-        steps = round(REPAIR_STEPS * self.budget.work) * (1 + seed)
-        grid = self.grid if take is None else None
-        while steps > 0 and not self._ended():
-            pipeline_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
-            if pipeline_s < self.thresholds.pipeline_s[at]:
-                return
-            allowance = Allowance(waits_s=self.thresholds.limits_s(at), pipeline_s=pipeline_s)
-            if grid is None:
-                assert take is not None
-                grid = decode(self.problem, self.fabric, take, allowance)
-            repair = Repair(self.problem, grid, allowance, np.random.default_rng(seed))
-            kept = repair.run(steps, self.budget)
-            steps -= repair.steps + 1
-            grid = repair.grid
-            found_s = self._value_s(grid)
-            if found_s < self.best_s * BELOW:
-                self.best_s, self.grid = found_s, grid
-            elif not kept or found_s >= self.best_s:
-                return
-
-    def _value_s(self, grid: NDArray[np.int64]) -> float:
-        problem = self.problem
-        if not problem.row_class_allowed[np.arange(problem.rows)[:, None], grid].all():
-            return float("inf")
-        return problem.pipeline_s(grid) + sum(wait_s(wait, grid) for wait in problem.waits)
-
-
-def nodes_of(problem: PlacementProblem, grid: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The node at every position, [positions], for classes [rows, columns]: nodes of a class are
-    taken in their own order."""
-    order = np.empty(problem.positions, dtype=np.int64)
-    classes = grid.ravel()
-    for node_class in np.unique(classes):
-        places = np.flatnonzero(classes == node_class)
-        order[places] = np.flatnonzero(problem.node_class == node_class)[: len(places)]
-    return order
 
 
 def _with_hops(problem: PlacementProblem) -> PlacementProblem:

@@ -50,6 +50,18 @@ class LoopPaths:
             waits=self.waits,
         )
 
+    def joined(self, more: LoopPaths) -> LoopPaths:
+        """With those of `more`, of the same schedule."""
+        return LoopPaths(
+            forward=np.concatenate((self.forward, more.forward)),
+            backward=np.concatenate((self.backward, more.backward)),
+            forward_sends=np.concatenate((self.forward_sends, more.forward_sends)),
+            backward_sends=np.concatenate((self.backward_sends, more.backward_sends)),
+            stage=np.concatenate((self.stage, more.stage)),
+            end=np.concatenate((self.end, more.end)),
+            waits=self.waits,
+        )
+
     def groups_more(self, stages: int, microbatches: Floats) -> Floats:
         """[J, V]: passes that each path runs in addition where whole groups add so many
         `microbatches` [J or 1]: those of its stage, whose steady phase is longer by them."""

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 def counts_to_ends(timeline: Timeline, stages: Sequence[int]) -> Ints:
     """Int [stages, rows]: how often the longest path to the end of the last pass of each of some
-    stages goes through each row of the duration table (`WeightTable`). If two causes are equal, the
-    stage's own counts."""
+    stages goes through each row of the duration table (`WeightTable`)."""
+    weight, size = timeline.graph.weight, len(timeline.table)
+    paths = paths_to_ends(timeline, stages)
+    return np.array([np.bincount(weight[path], minlength=size) for path in paths], dtype=np.int64)
+
+
+def paths_to_ends(timeline: Timeline, stages: Sequence[int]) -> list[Ints]:
+    """The nodes of the longest path to the end of the last pass of each of some stages, the last
+    one first. If two causes are equal, the stage's own counts."""
     graph = timeline.graph
     left, right, ends = graph.left, graph.right, timeline.ends
-    cause = np.where(ends[right] > ends[left], right, left).tolist()
-    weight = graph.weight
-    size = len(timeline.table)
-    found = np.zeros((len(stages), size), dtype=np.int64)
+    cause = np.where(ends[right] > ends[left], right, left)
     walked: list[Ints] = []
     seen: dict[int, tuple[int, int]] = {}
     for number, stage in enumerate(stages):
@@ -36,11 +40,10 @@ def counts_to_ends(timeline: Timeline, stages: Sequence[int]) -> Ints:
         while node and node not in seen:
             seen[node] = number, len(own)
             own.append(node)
-            node = cause[node]
+            node = cause.item(node)
         path = np.array(own, dtype=np.int64)
         if node:
             earlier, place = seen[node]
             path = np.concatenate((path, walked[earlier][place:]))
         walked.append(path)
-        found[number] = np.bincount(weight[path], minlength=size)
-    return found
+    return walked

@@ -168,18 +168,19 @@ def _ends(graph: Graph, table: Floats) -> Floats:
 
 def _walk(graph: Graph, table: Floats) -> list[float]:
     """End of every node, one after the other; for narrow levels this is faster than numpy."""
-    left, right = _predecessors(graph)
+    seconds = table.tolist()
     ends = [0.0]
     append = ends.append
-    for one, other, weight in zip(left, right, table[graph.weight[1:]].tolist(), strict=True):
+    for one, other, row in zip(*_as_lists(graph), strict=True):
         a, b = ends[one], ends[other]
-        append((a if a > b else b) + weight)
+        append((a if a > b else b) + seconds[row])
     return ends
 
 
 @lru_cache(maxsize=2)
-def _predecessors(graph: Graph) -> tuple[list[int], list[int]]:
-    return graph.left[1:].tolist(), graph.right[1:].tolist()
+def _as_lists(graph: Graph) -> tuple[list[int], list[int], list[int]]:
+    """Causes and weight of every node but the start."""
+    return graph.left[1:].tolist(), graph.right[1:].tolist(), graph.weight[1:].tolist()
 
 
 def _sweep(graph: Graph, table: Floats) -> Floats:

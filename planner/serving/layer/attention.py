@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _INDEX_BYTES = KV_BYTES["fp8"]
 """Keys of the indexer are cached in 8 bits (DeepSeek-V3.2-Exp, 2025, section 2.1)."""
-PROMPT_ARITHMETIC = "bf16"
-"""Attention of prompts multiplies in 16 bits."""
 _PRODUCTS = 2
 """Scores, and values weighed by them."""
 _SPARSE_HEADS = 64
@@ -88,7 +86,7 @@ def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Read
     law, prompt = scenario.attention_law(), scenario.prompt_law()
     token_bytes = 2 * scenario.kv_heads * model.head_dim * KV_BYTES[scenario.kv]
     pair_flop = 2 * _PRODUCTS * scenario.heads * model.head_dim
-    pair_s = layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak)
+    pair_s = layers * pair_flop / (scenario.prompt_flop_per_s * prompt.peak)
     return Reading(
         window=window,
         start_s=layers * law.floor,
@@ -108,7 +106,7 @@ def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
     law = scenario.latent_law()
     prompt = scenario.prompt_law()
     bandwidth = scenario.memory_bytes_per_s * law.bandwidth
-    prompt_flop_per_s = scenario.peak(PROMPT_ARITHMETIC) * prompt.peak
+    prompt_flop_per_s = scenario.prompt_flop_per_s * prompt.peak
     elements = mla.kv_lora_rank + mla.qk_rope_head_dim
     absorbed_flop = 2 * (elements + mla.kv_lora_rank)
     blend = scenario.engine.blend.value

@@ -8,6 +8,7 @@ Arguments are arrays over the tokens of a step, T.
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ def law_s(
 ) -> Floats:
     """Seconds of a kernel that moves `size_bytes` and does `flop`, with so many terms in a sum."""
     traffic_s = size_bytes / (scenario.memory_bytes_per_s * law.bandwidth)
-    arithmetic_s = flop / (scenario.peak(law.arithmetic) * law.peak)
+    arithmetic_s = flop / (scenario.sustained_peak(law.arithmetic) * law.peak)
     chain_s = law.chain * summed
     together_s = (traffic_s**blend + arithmetic_s**blend + chain_s**blend) ** (1 / blend)
     total: Floats = law.floor + together_s
@@ -56,6 +57,21 @@ def activated(experts: float, share: float, tokens: Floats) -> Floats:
     return met
 
 
+def fullest(experts: float, share: float, tokens: Floats, devices: int) -> tuple[Floats, Floats]:
+    """Experts met and rows of the fullest of so many devices, each with its part of the experts, by
+    chance alone: both are sums of many choices, and the highest of n normal values is on average
+    Φ⁻¹((n − 3/8)/(n + 1/4)) deviations above their mean (Blom 1958)."""
+    met = activated(experts, share, tokens) / devices
+    rows = tokens * share * experts / devices
+    if devices == 1:
+        return met, rows
+    above = NormalDist().inv_cdf((devices - 3 / 8) / (devices + 1 / 4))
+    own = experts / devices
+    missed = np.clip(1 - met / own, 0.0, 1.0)
+    most_met = np.minimum(own, met + above * np.sqrt(met * missed))
+    return most_met, rows + above * np.sqrt(rows * (1 - 1 / devices))
+
+
 def experts_s(scenario: ServingScenario, tokens: Floats, shared: float = 0.0) -> Floats:
     """Seconds of the routed experts of the slowest device, and of so many `shared` ones that all
     tokens choose. `tokens` route together (of all attention ranks). Weights of the experts that are
@@ -68,8 +84,7 @@ def experts_s(scenario: ServingScenario, tokens: Floats, shared: float = 0.0) ->
     elements = matrices * scenario.model.hidden_size * width
     share, placed = moe.top_k / moe.num_experts, scenario.placed
     if placed is None:
-        met = activated(moe.num_experts, share, tokens) / degrees.expert
-        rows = tokens * moe.top_k / degrees.expert
+        met, rows = fullest(moe.num_experts, share, tokens, degrees.expert)
     else:
         met = (1 - (1 - placed.chances[..., None]) ** tokens).sum(axis=2)
         rows = placed.chances.sum(axis=2)[..., None] * tokens

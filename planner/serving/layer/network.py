@@ -4,7 +4,8 @@
 
 One-shot all-reduce sends S to each of n − 1 ranks; two-shot reduces a share of S and gathers it,
 2 (n − 1)/n S (NVIDIA/TensorRT-LLM, cpp/tensorrt_llm/kernels/customAllReduceKernels.cu;
-vllm-project/vllm, csrc/custom_all_reduce.cuh).
+vllm-project/vllm, csrc/custom_all_reduce.cuh). Over several fast fabrics the collective library
+sums, as in training.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.hardware import collectives
 from planner.serving.layer.laws import ACTIVATION_BYTES
 from planner.serving.scenario import WEIGHT_BYTES
 
@@ -28,6 +30,9 @@ def all_reduce_s(scenario: ServingScenario, ranks: int, size_bytes: Floats) -> F
     """Seconds to sum buffers of S over the ranks; zero for one rank."""
     if ranks == 1:
         return np.zeros_like(size_bytes)
+    group = scenario.stage_group
+    if group is not None and ranks == group.size:
+        return np.array([collectives.all_reduce_s(group, size) for size in size_bytes.tolist()])
     law, bandwidth = scenario.table.all_reduce, scenario.link_bytes_per_s
     one_shot_s = law.one_shot + size_bytes * (ranks - 1) / (bandwidth * law.one_shot_bandwidth)
     around_bytes = 2 * size_bytes * (ranks - 1) / ranks
@@ -50,6 +55,14 @@ def routed_s(scenario: ServingScenario, tokens: Floats) -> Floats:
         copies = copies * scenario.placed.fullest
     sent_bytes = copies * model.hidden_size * (_DISPATCHED_BYTES + ACTIVATION_BYTES)
     exchanged_s = 2 * law.start + sent_bytes / (scenario.link_bytes_per_s * law.bandwidth)
+    group = scenario.stage_group
+    if group is not None:
+        outside = (group.size - group.local) / (group.size - 1)
+        exchanged_s = np.maximum(
+            exchanged_s,
+            2 * (law.start + group.network_step_s)
+            + outside * sent_bytes / group.member_network_bytes_per_s,
+        )
     return np.minimum(gathered_s, exchanged_s)
 
 

@@ -137,6 +137,7 @@ class RunLoader:
             overlap=given.overlap,
             dispatcher=given.dispatcher,
             launch_blocking=given.launch_blocking,
+            eight_bit_output=given.eight_bit_output,
             measured=given.measured,
             assumptions=tuple(assumptions),
         )

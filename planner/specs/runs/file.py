@@ -112,6 +112,8 @@ class SettingsInput(Input):
     """How tokens reached their experts."""
     launch_blocking: bool | None = None
     """The host waited for every kernel."""
+    eight_bit_output: bool | None = None
+    """The output layer ran in the format of the others, and not in 16 bits."""
 
 
 class MeasuredInput(Input):

@@ -55,6 +55,7 @@ class Run:
     overlap: tuple[str, ...] | None
     dispatcher: str | None
     launch_blocking: bool | None
+    eight_bit_output: bool | None
     measured: MeasuredInput
     assumptions: tuple[str, ...] = ()
 

@@ -47,6 +47,8 @@ OTHER_KIND = 2
 HALF_COUNT = 5
 """Runs at which a cell has half of its largest weight."""
 FEATURES = len(fields(Regime))
+_WORK = ("family", "bits", "host_bound", "long")
+"""Features that say what a job's time is spent on."""
 
 
 def confidence_of(
@@ -108,9 +110,10 @@ def factors(
 
 
 def _same_work(one: Regime, other: Regime) -> bool:
-    """Whether two regimes are of one device family in one width of numbers, and wait for the host
-    alike: hosts of one family of devices differ, too."""
-    return (one.family, one.bits, one.host_bound) == (other.family, other.bits, other.host_bound)
+    """Whether two regimes are of one device family in one width of numbers, wait for the host
+    alike, and are bound by attention alike: hosts of one family of devices differ, too, and so do
+    attention kernels."""
+    return all(getattr(one, name) == getattr(other, name) for name in _WORK)
 
 
 def _small_sample(free: int) -> float:

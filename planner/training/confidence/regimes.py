@@ -23,6 +23,9 @@ SEVERAL_CHUNKS = "interleaved"
 """Schedule class of plans with several chunks per stage."""
 BITS = {"fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "mxfp8": 8, "nvfp4": 4}
 """Of the number format in which matmuls run."""
+LONG = 16_384
+"""Sequences of as many tokens as these are long: attention, whose kernels change from year to year,
+takes most of the step."""
 HOST_SHARE = 0.05
 """A run counts as host-bound from this share of the step on that is spent waiting for the host's
 launches."""
@@ -32,7 +35,7 @@ launches."""
 class Regime:
     """`family` is that of the devices (`DeviceSpec.family`); `bits` of the number format matmuls
     run in; `size` and `schedule` are classes; `networked`: the job spans nodes that do not share a
-    fast fabric."""
+    fast fabric; `long`: its sequences are (`LONG`)."""
 
     family: str
     bits: int
@@ -42,6 +45,7 @@ class Regime:
     networked: bool
     experts: bool
     fully_sharded: bool
+    long: bool
 
     def shared_with(self, other: Regime) -> tuple[str, ...]:
         """Names of the features in which two regimes agree."""
@@ -65,6 +69,7 @@ def regime_of(scenario: Scenario, plan: Plan, cost: Estimate) -> Regime:
         networked=scenario.topology.nodes > domain,
         experts=scenario.model.moe is not None,
         fully_sharded=plan.data_sharding == "full",
+        long=scenario.job.seq_length >= LONG,
     )
 
 

@@ -96,8 +96,9 @@ class PassTally:
         if operator.expert:
             self.experts_s += seconds
         if launched(workload, operator):
-            launching_s = launch_s(workload, operator, cost, backward=backward)
-            self.launching_s += self.slowness * launching_s
+            self.launching_s += launch_s(
+                workload, operator, cost, backward=backward, slowness=self.slowness
+            )
             self.launched_s += seconds
 
     def communicate(

@@ -70,7 +70,7 @@ def tally_layer(
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
             group = group_of(operator, topology, workload, device)
-            cover = _cover(operators, costs, index, software)
+            cover = _cover(workload, operators, costs, index)
             if operator.in_forward:
                 cover_s = cover.forward_s
                 before_s = forward.communication_s
@@ -136,10 +136,10 @@ def _last_product(operators: Sequence[Operator]) -> int:
 
 
 def _cover(
+    workload: Workload,
     operators: Sequence[Operator],
     costs: Sequence[OperatorTime],
     index: int,
-    software: SoftwareProfile,
 ) -> OperatorTime:
     """Compute that runs at the same time as the collective at `index`.
 
@@ -162,8 +162,12 @@ def _cover(
         )
     if collective.runs_with == SHARED_EXPERTS:
         return _beside_exchange(operators, costs, collective)
-    overlapped = "tensor" in software.overlap and collective.axis == "tensor"
-    if not overlapped or collective.operation == "all_reduce":
+    overlap = workload.software.overlaps(workload.precision)
+    if (
+        collective.axis != "tensor"
+        or "tensor" not in overlap
+        or collective.operation == "all_reduce"
+    ):
         return OperatorTime()
     feeds = collective.in_forward and collective.operation == "all_gather"
     neighbour = _neighbour(operators, index, 1 if feeds else -1)

@@ -200,6 +200,11 @@ class _Search:
             refined=sum(one.refined for one in self.runs),
             settled=settled,
             combination_gap=gap,
+            modules_open=any(
+                run.modules_bound_s < inf
+                and self.objective.least(run.scenario, run.modules_bound_s) <= bound
+                for run in self.runs
+            ),
             placement_gap=placement_gap,
             layout_gap=layout_gap,
             bound_s=bound if self.objective.by == "step" and bound < inf else None,

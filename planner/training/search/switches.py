@@ -60,6 +60,7 @@ def _switchable(scenario: Scenario, plan: Plan) -> Iterator[tuple[str, ...]]:
         *(["parameter_gather"] if plan.data_sharding != "none" else []),
     ]
     divided = plan.sequence_parallel or not software.tensor_overlap_needs_sequence_parallel
+    divided &= scenario.job.precision not in software.tensor_overlap_excludes
     possible = (
         tuple(data),
         ("tensor",) if degrees.tensor > 1 and divided else (),

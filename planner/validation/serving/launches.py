@@ -91,6 +91,7 @@ class LaunchMatch(Input):
     weights: tuple[Text, ...] | None = None
     input_length: Count | None = None
     output_length: Count | None = None
+    tensor_from: Count | None = None
     tensor_below: Count | None = None
     load_from: Count | None = None
     load_below: Count | None = None
@@ -110,6 +111,7 @@ class LaunchMatch(Input):
                 return False
         return (
             (self.weights is None or row.weights in self.weights)
+            and (self.tensor_from is None or row.tensor >= self.tensor_from)
             and (self.tensor_below is None or row.tensor < self.tensor_below)
             and (self.load_from is None or row.load >= self.load_from)
             and (self.load_below is None or row.load < self.load_below)
@@ -176,12 +178,21 @@ class OfflineWork(Input):
     requests: Count
 
 
+class DataParallelPool(Input):
+    """Pools that decode with data-parallel attention, which the table leaves out: it counts their
+    devices in the tensor degree."""
+
+    of: LaunchMatch
+    source: Text
+
+
 class Launches(Input):
     """The file of launches."""
 
     launches: tuple[EngineLaunch, ...]
     cold_starts: tuple[ColdStart, ...]
     offline_work: tuple[OfflineWork, ...]
+    data_parallel_pools: tuple[DataParallelPool, ...]
 
 
 def launched_with(row: Launched) -> LaunchSettings:
@@ -195,6 +206,12 @@ def launched_with(row: Launched) -> LaunchSettings:
 def starts_cold(row: Launched) -> bool:
     """Whether the first requests of a row waited for kernels to be compiled."""
     return any(one.of.holds(row) for one in shipped_launches().cold_starts)
+
+
+def is_data_parallel(row: Launched) -> bool:
+    """Whether the attention of a pool that decodes is data-parallel, although its table does not
+    say so."""
+    return any(one.of.holds(row) for one in shipped_launches().data_parallel_pools)
 
 
 def offline_requests(row: Launched) -> int | None:

@@ -17,6 +17,7 @@ from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device, load_model
 from planner.specs.unpriced import why_unpriced
 from planner.validation.serving.launches import Launched
+from planner.validation.serving.nodes import stage_group
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def _known(
         weights=weights,
         kv=kv or profile.kv_format,
         degrees=degrees,
+        stage_group=stage_group(_device(device), degrees.stage_devices),
     )
 
 

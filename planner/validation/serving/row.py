@@ -13,6 +13,7 @@ from planner.validation.serving.decode_limits import decode_limit
 from planner.validation.serving.launches import (
     AS_STATED,
     LaunchSettings,
+    is_data_parallel,
     launched_with,
     offline_requests,
     starts_cold,
@@ -104,6 +105,8 @@ def _disaggregated(row: ServingRow, own: OwnEngine | None) -> ServingCase:
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
     launched = launch_of(row, decode, load)
+    if is_data_parallel(launched):
+        decode = replace(decode, tensor=1, attention_data=decode.devices)
     most = decode_limit(launched, readers=reading, writers=replicas)
     writing = replace(launched_with(launched), max_running=most)
     reads = launched_with(launch_of(row, prefill, load))

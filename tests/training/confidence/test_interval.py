@@ -43,6 +43,7 @@ REGIME = Regime(
     family="ampere",
     bits=16,
     host_bound=False,
+    long=False,
     size="9 to 64 devices",
     schedule="1f1b",
     networked=True,

@@ -9,7 +9,7 @@ others may gain at most is known from bounds that hold for all layouts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +57,13 @@ class LayoutBounds:
 
     of_combination_s: Mapping[int, float]
     others_s: float
+    spreads: Spreads | None = None
+
+    def settled(self) -> LayoutBounds:
+        """With the bounds that decide the gap raised by simulations."""
+        if self.spreads is None:
+            return self
+        return replace(self, of_combination_s=self.spreads.settled(self.of_combination_s))
 
     def gap(self, best: BestPlans, slowest_s: float) -> float:
         """The share by which such a layout may be faster than the plan of its combination, or than
@@ -115,8 +122,18 @@ def improve_layouts(
     bounds_s, known = _every_layout(ideal, table, groups, opened, wanted)
     programs = LayoutPrograms(scenario, table, walk, best, budget)
     rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
-    spreads = Spreads(ideal, table, groups, best, programs.solver, budget)
-    bounds_s = spreads.raised(opened.index, opened.layers, ~exact & wanted, bounds_s, known)
+    spreads = Spreads(
+        scenario=ideal,
+        table=table,
+        groups=groups,
+        best=best,
+        solver=programs.solver,
+        budget=budget,
+        indices=opened.index,
+        layers=opened.layers,
+        known=known,
+    )
+    bounds_s = spreads.raised(~exact & wanted, bounds_s)
     # Of those with a layout that fits, few are tried: no gap is less than what they leave.
     unpromising = usual & ~exact & (opened.promise_s >= best.first_s * PROMISING)
     until_s = float(bounds_s[unpromising].min(initial=best.slowest_s))
@@ -153,7 +170,7 @@ def improve_layouts(
             continue
         if not choice.proven:
             rest_s[index] = max(least_s, choice.bound_s or 0.0)
-    return LayoutBounds(of_combination_s=rest_s, others_s=unopened_s)
+    return LayoutBounds(of_combination_s=rest_s, others_s=unopened_s, spreads=spreads)
 
 
 def _has_program(groups: Sequence[Fitting], indices: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, point_estimate, shard_of
 from planner.training.search.best_first.best import Priced
+from planner.training.search.best_first.dispatchers import DispatcherBounds, passes_s
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
@@ -20,6 +21,7 @@ from planner.training.search.mixed.known_paths import KnownPaths
 from planner.training.search.mixed.typed import TypedCombination
 
 if TYPE_CHECKING:
+    from planner.arrays import Floats
     from planner.budget import Budget
     from planner.plan import Plan
     from planner.training.costs import CostTable
@@ -70,6 +72,8 @@ class MixedRefinement(Refinement):
         self._typed: dict[int, TypedCombination] = {}
         self._keys: dict[int, _Key] = {}
         self._answers: dict[_Key, tuple[_Wanted, SolvedCombination]] = {}
+        self._passes: dict[int, Floats] = {}
+        self._dispatchers = DispatcherBounds()
         self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
     @property
@@ -102,8 +106,14 @@ class MixedRefinement(Refinement):
         if opened.simulated:
             self._close(opened, self._solved.pop(opened.index))
             return
+        carried_s = self._carried_s(opened)
+        if carried_s > opened.bound_s:
+            self._best.raise_bound(opened.index, carried_s)
+            self._queue.push(replace(opened, bound_s=carried_s))
+            return
         solved = self._solve(opened)
         opened = replace(opened, bound_s=max(opened.bound_s, solved.bound_s))
+        self._note_for_dispatchers(opened, solved)
         self._best.raise_bound(opened.index, opened.bound_s)
         if solved.open:
             self._price(opened, solved)
@@ -113,6 +123,29 @@ class MixedRefinement(Refinement):
         elif opened.bound_s < inf:
             self._solved[opened.index] = solved
             self._queue.push(replace(opened, simulated=True))
+
+    def _carried_s(self, opened: Open) -> float:
+        """A bound in seconds by those of other dispatchers; 0 without experts."""
+        plan = self._combinations.plan(opened.index, opened.recomputed_layers)
+        if plan.dispatcher is None:
+            return 0.0
+        passes = self._passes_s(opened.index, plan)
+        return self._dispatchers.bound_s(opened.index, plan, passes, self._best.slowest_s)
+
+    def _note_for_dispatchers(self, opened: Open, solved: SolvedCombination) -> None:
+        plan = self._combinations.plan(opened.index, opened.recomputed_layers)
+        if plan.dispatcher is not None:
+            passes = self._passes_s(opened.index, plan)
+            candidate_s = min((one.least_s for one in solved.candidates), default=inf)
+            self._dispatchers.note(opened.index, plan, passes, opened.bound_s, candidate_s)
+
+    def _passes_s(self, index: int, plan: Plan) -> Floats:
+        if index not in self._passes:
+            shard = shard_of(plan)
+            typed = self._typed_tables(shard)
+            rows = [self._table.shards.index(shard), *(0 for _ in typed)]
+            self._passes[index] = passes_s([self._table, *typed], rows)
+        return self._passes[index]
 
     def _solve(self, opened: Open) -> SolvedCombination:
         self.refined += 1

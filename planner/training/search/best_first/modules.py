@@ -19,8 +19,10 @@ import numpy as np
 
 from planner.errors import PlannerError
 from planner.training.batch import FULL, NONE
-from planner.training.estimate import point_estimate, with_confidence
-from planner.training.search.best_first.best import Priced
+from planner.training.costs import cost_table
+from planner.training.estimate import batch_of_one, point_estimate, shard_of, with_confidence
+from planner.training.memory.stage import stage_peaks
+from planner.training.search.best_first.best import CLOSED, Priced
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.bounding.fitting import batch_of, pieces
 from planner.training.search.bounding.quick import LeastWork, quick_bound_s
@@ -30,7 +32,10 @@ from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.modules.bounds import bounded_choices
 from planner.training.search.modules.choose import fitting_modules
 from planner.training.search.plans.problems import check_plan
+from planner.training.step.ahead import with_ahead
 from planner.training.step.parts import step_parts
+from planner.training.step.simulated import slowest_spans
+from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,16 +161,25 @@ def _choices(
 
 
 def _offer(scenario: Scenario, plan: Plan, index: int, bound_s: float, best: BestPlans) -> bool:
-    """Price a plan with chosen modules and offer it. Returns whether it can run and fits."""
-    placed = scenario.placed(plan.placement.hosts)
+    """Price a plan with chosen modules and offer it. Returns whether it can run and fits. Where all
+    orders of the hosts are alike, one that is too slow to be kept is not priced any further."""
     try:
+        placed = scenario.placed(plan.placement.hosts)
         check_plan(placed, plan)
-        found = point_estimate(placed, plan)
+        running = placed.running(plan)
+        table = cost_table(running, [shard_of(plan)])
+        load = stage_load(running.model, running.kinds, plan.stages)
+        batch = with_ahead(running, table, batch_of_one(plan, 0, load))
+        if not stage_peaks(running, table, batch).fits[0]:
+            return False
+        simulated = slowest_spans(running, table, batch)
+        if scenario.ideal is scenario and simulated.step_s * CLOSED >= best.wanted_s(index):
+            return True
+        found = point_estimate(running, plan, table=table, load=load, simulated=simulated)
     except PlannerError:
         return False
-    if found.memory.fits:
-        _offer_priced(scenario, plan, found, index, bound_s, best)
-    return found.memory.fits
+    _offer_priced(scenario, plan, found, index, bound_s, best)
+    return True
 
 
 def _offer_priced(

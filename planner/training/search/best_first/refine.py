@@ -144,7 +144,7 @@ class Refinement:
             enough_s = self._best.slowest_s
             anywhere_s = simulated_bound_s(self._ideal, table, batch)
             if anywhere_s < enough_s:
-                anywhere_s = max(anywhere_s, self._placements.bound_s(plan))
+                anywhere_s = max(anywhere_s, self._placements.everywhere.bound_s(plan))
             if anywhere_s >= enough_s:
                 return
             placed = self._placements.place(plan, anywhere_s, enough_s=enough_s)
@@ -163,9 +163,9 @@ class Refinement:
         then, then what it says with one."""
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
         if opened.simulated:
-            bound_s = self._placements.bound_s(plan)
+            bound_s = self._placements.everywhere.bound_s(plan)
             if bound_s <= opened.bound_s and opened.programmed:
-                bound_s = self._placements.solved_bound_s(plan)
+                bound_s = self._placements.everywhere.solved_bound_s(plan)
                 opened = replace(opened, searched=True)
             return replace(opened, bound_s=max(opened.bound_s, bound_s), programmed=True)
         group, _ = self._combinations.place(opened.index)

@@ -179,6 +179,8 @@ class SearchRun:
             if placements is not None:
                 prove_placements(self.scenario, self.best, placements, self.budget)
             self._choose_modules()
+            if self.layout_bounds is not None:
+                self.layout_bounds = self.layout_bounds.settled()
         for one in self.best.kept:
             self.budget.check()
             self.gains[one.index] = placement_gain(self.scenario, one)

@@ -40,8 +40,8 @@ class SpreadCases:
     embedding and of the head. `sends_s` [N, 2, V − 1] there and back, `waits_s` [N, p] what a stage
     waits of its own ones; `after_s` [N] what follows the pipeline. `reduced_s` [N, 2]: of a
     gradient reduction, what it takes in any case and for every layer of its stage. `most` [N, p]:
-    layers that a stage has room for, in memory and in time. `least_s` [N]: a bound on the step.
-    `combination`: its index."""
+    layers that a stage has room for, in memory and in time. `least_s` [N]: a bound on the step of
+    layouts that take less than `below_s` [N]. `combination`: its index."""
 
     combination: Ints
     microbatches: Ints
@@ -56,6 +56,7 @@ class SpreadCases:
     reduced_s: Floats
     most: Floats
     least_s: Floats
+    below_s: Floats
 
     def __len__(self) -> int:
         return len(self.combination)
@@ -80,11 +81,11 @@ class SpreadCases:
         batch: Batch,
         stages: LayoutStages,
         indices: Ints,
-        below_s: float,
+        below_s: Floats,
     ) -> SpreadCases:
         """The cases of the combinations `indices` of a batch, which has these `stages`, that may
-        take less than `below_s`. All that is said of them holds of layouts that do. `scenario` has
-        one device type, or is the ideal one of such a cluster; all layers are alike."""
+        take less than `below_s` [N]. All that is said of them holds of layouts that do. `scenario`
+        has one device type, or is the ideal one of such a cluster; all layers are alike."""
         forward = table.forward_s.sum(axis=0).min(axis=0)[batch.row]
         backward = table.backward_s.sum(axis=0).min(axis=0)[batch.row]
         selective = batch.granularity == SELECTIVE
@@ -136,11 +137,12 @@ class SpreadCases:
                     reduced_s=reduced_s,
                     most=most,
                     least_s=np.zeros(len(batch)),
+                    below_s=below_s,
                 ).some(np.flatnonzero(kept))
             )
-        return cls.joined(parts)._within(below_s, stages.layers)
+        return cls.joined(parts)._within(stages.layers)
 
-    def _within(self, below_s: float, layers: int) -> SpreadCases:
+    def _within(self, layers: int) -> SpreadCases:
         """The cases whose stages hold all `layers` where none takes longer than `below_s`.
 
         A microbatch goes to a stage through the first chunks of those before it, and the stage runs
@@ -168,6 +170,7 @@ class SpreadCases:
         each_s = self.reduced_s[:, 1:]
         own_s, own_more_s = base_s + held * each_s, m * more_s.sum(axis=1)[:, None] + each_s
         first_s, first_more_s = base_s + back_s + held[0] * each_s, own_more_s - each_s
+        below_s = self.below_s[:, None]
         room = np.minimum((below_s - own_s) / own_more_s, (below_s - first_s) / first_more_s)
         most = np.minimum(self.most, held + np.floor(room + ROUNDING))
         kept = (most >= held).all(axis=1) & (most.sum(axis=1) >= layers)

@@ -4,7 +4,14 @@ No step is shorter than a path through its schedule, nor than an average of such
 program finds the average that is longest where layers are spread as is best for it: the dual of the
 spread that keeps the longest path short. No stage gets more layers than it has room for; where the
 rooms leave no choice, that fixes the layers of every stage. An average bounds all combinations of
-the same schedule.
+the same schedule. Where a simulation of the spread found takes longer than the program says, the
+program lacks the longest paths of that simulation. They join it (Kelley 1960, cutting planes) until
+both say the same.
+
+Layers are whole. With L of them and K = ⌈L / p⌉, at least a stages hold K or more: as many as it
+takes for all layers to have room where the others hold no more than K − 1. Any p − a + 1 stages
+include one of them. So no layout is faster than the a-th smallest of p bounds, of which each holds
+where one certain stage has K or more.
 
 Letters: N cases, J paths, p stages, v chunks of a stage, V = p · v chunks in the order in which a
 microbatch visits them, m microbatches. A case is a combination with a number of recomputed layers.
@@ -12,34 +19,39 @@ microbatch visits them, m microbatches. A case is a combination with a number of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.schedule.bounds.found_paths import found_paths
 from planner.schedule.bounds.loop_paths import LoopPaths, loop_paths
 from planner.schedule.build import build
-from planner.solver.mixture import best_shared_average
+from planner.solver.mixture import Parts
 from planner.training.search.bounding.spread_cases import fewest_layers
+from planner.training.search.bounding.spread_passes import even_spread, simulated
+from planner.training.search.bounding.spread_program import Spread, SpreadProgram, SpreadRows
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.budget import Budget
     from planner.schedule.graph.compile import Sends
+    from planner.schedule.passes import Schedule
     from planner.solver import Solver
     from planner.training.search.bounding.spread_cases import SpreadCases
 
 GROUPS = 3
 """Groups of microbatches whose order is looked at where there are more than one more."""
 
+TOWARDS = (0.05, 0.2, 0.5)
+"""Spreads are simulated so far on the way from the best known one to that of a program: they show
+paths that matter more than those of the program's own spread (in-out separation, Ben-Ameur and Neto
+2007, "Acceleration of cutting-plane and column generation algorithms")."""
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Rows:
-    """Paths of one case: what they take with the fewest layers, [J], and for every layer more in a
-    chunk, [J, V]."""
+CLOSE = 1e-3
+"""Share of a step up to which a program and a simulation say the same."""
 
-    fixed_s: Floats
-    layer_s: Floats
+ANY = -1
+"""No stage in particular."""
 
 
 class SpreadBounds:
@@ -64,28 +76,83 @@ class SpreadBounds:
         self._rest = max(layers - int(self._least.sum()), 0)
         self._few = self._ordered(cases.microbatches)
         self._paths: dict[int, LoopPaths] = {}
+        self._best: dict[tuple[int, int], Spread] = {}
+        self._floor = -(-layers // stages) - self._least.reshape(-1, stages).sum(axis=0)
+        self._full = self._full_stages()
+        holds = self._rooms(cases) >= self._floor
+        self._with_full_s = np.where(holds, self.bound_s[:, None], np.inf)
 
-    def raise_bound(self, case: int, budget: Budget) -> None:
-        """Raise the bound of a case as far as an average of paths can, and those of the others with
-        it. Raises: OutOfTime."""
-        budget.check()
-        few = int(self._few[case])
-        paths = self._paths.get(few) or self._found(few)
-        cases = self.cases.some(np.array([case]))
-        rows = self._rows(paths, few, cases)
-        longest = _undominated(np.column_stack((rows.fixed_s, rows.layer_s)))
-        shares = best_shared_average(
-            rows.layer_s[longest],
-            rows.fixed_s[longest],
-            number=float(self._rest),
-            rooms=self._rooms(cases)[0],
-            solver=self._solver,
-        )
+    def raise_bound(self, case: int, budget: Budget, *, rounds: int = 0) -> bool:
+        """Raise the bound of a case by averages of paths, and those of the others with it, after
+        some `rounds` of simulations. Returns whether more of them may raise it further. Raises:
+        OutOfTime."""
+        few, one = int(self._few[case]), self.cases.some(np.array([case]))
+        full = self._deciding(case) if rounds else ANY
+        parts = self._parts(one, full)
+        best, open_ = self._best.get((case, full)), bool(rounds) and self._may_find(few)
+        if open_ and best is None:
+            best = self._tried(one, few, even_spread(parts, self.chunks))
+        program = SpreadProgram(self._rows(self._known(few), few, one), parts, best, self._solver)
+        for _ in range(rounds if open_ else 0):
+            budget.check()
+            assert best is not None
+            division = program.division()
+            if division is None or best.seconds <= division.seconds * (1 + CLOSE):
+                open_ = False
+                break
+            for share in TOWARDS:
+                between = best.layers + share * (division.layers - best.layers)
+                best = min(best, self._tried(one, few, between), key=lambda tried: tried.seconds)
+            program.rows = self._rows(self._known(few), few, one)
+        if best is not None:
+            self._best[case, full] = best
+            program.division()
+        shares = program.average()
         if shares is not None:
-            self._apply(few, paths.some(longest), shares)
+            self._apply(few, self._known(few).some(program.used), shares, full)
+        return open_ or (full != ANY and self._deciding(case) != full)
 
-    def _apply(self, few: int, paths: LoopPaths, shares: Floats) -> None:
-        """Raise the bounds of all cases to which the paths belong by an average of them."""
+    def _deciding(self, case: int) -> int:
+        """The stage that has at least K layers where the bound of a case is least; `ANY` where
+        the rooms leave no choice."""
+        if not self._full[case]:
+            return ANY
+        order = np.argsort(self._with_full_s[case], kind="stable")
+        return int(order[self._full[case] - 1])
+
+    def _full_stages(self) -> Ints:
+        """[N]: how many stages hold at least K layers in any case; 0 where the rooms say how many
+        each has."""
+        layers = self._rest + int(self._least.sum())
+        most, below = self.cases.most, -(-layers // self._stages) - 1.0
+        usual = np.minimum(most, below)
+        gains = np.cumsum(np.sort(most - usual, axis=1)[:, ::-1], axis=1)
+        lacking = layers - usual.sum(axis=1)
+        needed = 1 + (gains < lacking[:, None]).sum(axis=1)
+        return np.where(most.sum(axis=1) > layers, np.minimum(needed, self._stages), 0)
+
+    def _parts(self, cases: SpreadCases, full: int) -> Parts:
+        """Of one case, where the stage `full` has at least K layers."""
+        floors = np.zeros(self._stages)
+        if full != ANY:
+            floors[full] = max(self._floor[full], 0.0)
+        return Parts(float(self._rest), floors, self._rooms(cases)[0])
+
+    def _tried(self, case: SpreadCases, few: int, layers: Floats) -> Spread:
+        """Simulate a spread of one case, and remember its longest paths."""
+        timeline = simulated(case, self._schedule(few), self._sends, layers)
+        found = found_paths(timeline, self._sends)
+        self._paths[few] = self._known(few).joined(found)
+        return Spread(layers, float(self._rows(found, few, case).seconds(layers).max()))
+
+    def _may_find(self, few: int) -> bool:
+        """Whether paths of simulations are there with as many microbatches as the cases have."""
+        more = self.cases.microbatches[self._few == few] > few
+        return few % self._stages == 0 or not more.any()
+
+    def _apply(self, few: int, paths: LoopPaths, shares: Floats, full: int) -> None:
+        """Raise the bounds of all cases to which the paths belong by an average of them: those that
+        hold where the stage `full` has at least K layers."""
         at = np.flatnonzero(self._few == few)
         used = np.flatnonzero(shares > 0)
         cases, paths = self.cases.some(at), paths.some(used)
@@ -94,17 +161,39 @@ class SpreadBounds:
             one = self._rows(paths.some(np.array([j])), few, cases)
             fixed += share * one.fixed_s
             layer += share * one.layer_s
-        spent, left = np.zeros(len(at)), np.full(len(at), float(self._rest))
         cheapest = layer.reshape(len(at), -1, self._stages).min(axis=1)
+        least_s = fixed + cases.after_s
+        any_s = least_s + self._spent(cheapest, cases, ANY)
+        self._with_full_s[at] = np.maximum(self._with_full_s[at], any_s[:, None])
+        self.bound_s[at] = np.maximum(self.bound_s[at], any_s)
+        if full == ANY:
+            return
+        full_s = least_s + self._spent(cheapest, cases, full)
+        self._with_full_s[at, full] = np.maximum(self._with_full_s[at, full], full_s)
+        ranked = np.sort(self._with_full_s[at], axis=1)
+        which = np.maximum(self._full[at] - 1, 0)
+        self.bound_s[at] = np.maximum(self.bound_s[at], ranked[np.arange(len(at)), which])
+
+    def _spent(self, cheapest: Floats, cases: SpreadCases, full: int) -> Floats:
+        """[N]: the least seconds of the layers beyond the fewest, of which one takes `cheapest` [N,
+        p] on every stage, where the stage `full` has at least K; infinite where they have no
+        room."""
         room = self._rooms(cases)
+        left, spent = np.full(len(room), float(self._rest)), np.zeros(len(room))
+        if full != ANY:
+            floor = max(float(self._floor[full]), 0.0)
+            spent += floor * cheapest[:, full]
+            left -= floor
+            room = room.copy()
+            room[:, full] -= floor
+        fits = (room >= 0).all(axis=1)
         order = np.argsort(cheapest, axis=1, kind="stable")
         for place in range(self._stages):
             stage = order[:, place, None]
             held = np.clip(np.take_along_axis(room, stage, axis=1)[:, 0], 0.0, left)
             spent += held * np.take_along_axis(cheapest, stage, axis=1)[:, 0]
             left -= held
-        spent = np.where(left > 0, np.inf, spent)
-        self.bound_s[at] = np.maximum(self.bound_s[at], fixed + spent + cases.after_s)
+        return np.where((left > 0) | ~fits, np.inf, spent)
 
     def _rooms(self, cases: SpreadCases) -> Floats:
         """[N, p]: layers for which stages have room beyond their fewest."""
@@ -116,17 +205,20 @@ class SpreadBounds:
         least = GROUPS * self._stages + microbatches % self._stages
         return np.where(microbatches > least, least, microbatches)
 
-    def _found(self, microbatches: int) -> LoopPaths:
-        chunks = self.chunks // self._stages
-        schedule = build(
+    def _known(self, microbatches: int) -> LoopPaths:
+        if microbatches not in self._paths:
+            self._paths[microbatches] = loop_paths(self._schedule(microbatches), self._sends)
+        return self._paths[microbatches]
+
+    def _schedule(self, microbatches: int) -> Schedule:
+        return build(
             self._name,
             stages=self._stages,
-            virtual_stages=chunks,
+            virtual_stages=self.chunks // self._stages,
             num_microbatches=microbatches,
         )
-        return self._paths.setdefault(microbatches, loop_paths(schedule, self._sends))
 
-    def _rows(self, paths: LoopPaths, few: int, cases: SpreadCases) -> _Rows:
+    def _rows(self, paths: LoopPaths, few: int, cases: SpreadCases) -> SpreadRows:
         """Of J paths and one case, or of one path and N cases."""
         more = paths.groups_more(self._stages, (cases.microbatches - few).astype(np.float64))
         forward, backward = paths.forward + more, paths.backward + more
@@ -143,16 +235,4 @@ class SpreadBounds:
         onward = paths.forward_sends + paths.waits[0] * more[:, :-1]
         returned = paths.backward_sends + paths.waits[1] * more[:, 1:]
         sent = (onward * there).sum(axis=1) + (returned * back).sum(axis=1)
-        return _Rows(fixed_s=first + sent, layer_s=layer)
-
-
-def _undominated(rows: Floats) -> Ints:
-    """The rows that no other row equals or exceeds in every column; the first of equal ones."""
-    kept: list[int] = []
-    largest = np.empty_like(rows)
-    order = np.argsort(-rows.sum(axis=1), kind="stable")
-    for j in order.tolist():
-        if not (largest[: len(kept)] >= rows[j]).all(axis=1).any():
-            largest[len(kept)] = rows[j]
-            kept.append(j)
-    return np.array(sorted(kept))
+        return SpreadRows(fixed_s=first + sent, layer_s=layer)

@@ -13,19 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
-from planner.placement.bounds.simpler import bounds_of
-from planner.placement.bounds.transfer import SolvedProblem, transferred_s
 from planner.placement.exact.solve import MOST_NODES
 from planner.placement.solve import (
     BEHIND,
-    exact_solution,
     improve_placement,
-    quick_bound_s,
     solve_placement,
 )
 from planner.placement.truth import ROUNDING, checked_bound
-from planner.schedule.registry import kind_of
 from planner.solver import Solver
+from planner.training.search.hosts.everywhere import PROOF_WORK, EverywhereBounds
 from planner.training.search.hosts.exchange import AGREE, MOST_EXCHANGED, exchanged
 from planner.training.search.hosts.grid import grid_of, unit_classes
 from planner.training.search.hosts.methods import (
@@ -36,7 +32,6 @@ from planner.training.search.hosts.methods import (
 )
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.hosts.pricing import OrderPrices
-from planner.training.search.hosts.problem import placement_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,19 +39,14 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem, PlacementSolution
     from planner.plan import Plan
-    from planner.training.batch import Batch
     from planner.training.scenario import Scenario
     from planner.training.search.hosts.grid import UnitGrid
-    from planner.training.search.hosts.problem import PlacedProgram
 
 ROUNDS = 4
 """Most programs that are solved for one plan."""
 
 PROOF_ROUNDS = 16
 """The same where few nodes are placed with proof."""
-
-PROOF_WORK = 0.1
-"""Share of the effort of `solve_placement` that the proof of one plan gets."""
 
 
 class Solve(Protocol):
@@ -83,64 +73,21 @@ class PlacementSearch:
     scenario: Scenario
     budget: Budget = UNLIMITED
     solver: Solver = field(default_factory=Solver)
-    _known: dict[UnitGrid, list[tuple[int, ...]]] = field(default_factory=dict)
-    _programs: dict[Plan, PlacedProgram] = field(default_factory=dict)
-    _solved: dict[UnitGrid, list[SolvedProblem]] = field(default_factory=dict)
-    _searched: int = 0
+    everywhere: EverywhereBounds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.everywhere = EverywhereBounds(scenario=self.scenario, budget=self.budget)
 
     @property
     def prices(self) -> OrderPrices:
         """Prices of orders of the hosts."""
         return OrderPrices(self.scenario)
 
-    def bound_s(self, plan: Plan) -> float:
-        """An almost free bound over all placements of a plan by its program; 0 where it bounds
-        nothing. Raises: OutOfTime."""
-        listed = self.scenario.running(plan)
-        grid = grid_of(listed.topology, plan.degrees)
-        if grid is None:
-            return 0.0
-        program = self._program(listed, plan, self.prices.batch(plan), grid)
-        if not self._bounds_everywhere(plan, program.problem, listed):
-            return 0.0
-        quick_s = quick_bound_s(program.problem, self.budget)
-        here = bounds_of(program.problem)
-        carried = [
-            transferred_s(known, one) for known in self._solved.get(grid, ()) for one in here
-        ]
-        return max([quick_s, *carried])
-
-    def solved_bound_s(self, plan: Plan) -> float:
-        """A bound over all placements of a plan that takes a search among few nodes, and is carried
-        over to plans on the same grid from then on; 0 where the nodes are many, or too many were
-        searched. Raises: OutOfTime."""
-        listed = self.scenario.running(plan)
-        grid = grid_of(listed.topology, plan.degrees)
-        if grid is None or len(listed.topology.kinds) // grid.unit_nodes > MOST_NODES:
-            return 0.0
-        program = self._program(listed, plan, self.prices.batch(plan), grid)
-        if self._searched >= _SEARCHED or not self._bounds_everywhere(
-            plan, program.problem, listed
-        ):
-            return 0.0
-        self._searched += 1
-        several = bounds_of(program.with_slow_boundaries().problem)
-        problem = max(several, key=lambda one: quick_bound_s(one, self.budget))
-        found = exact_solution(
-            problem,
-            seeds=[grid.units_of(listed.topology), *self._known.get(grid, ())],
-            budget=self.budget.scaled(PROOF_WORK),
-        )
-        self._remember(grid, found.order)
-        bounded = SolvedProblem(problem=problem, bound_s=found.bound_s)
-        self._solved.setdefault(grid, []).append(bounded)
-        return found.bound_s
-
     def may_rise(self, plan: Plan, bound_s: float) -> bool:
         """Whether a proof may raise a known bound over all placements of a plan. Raises:
         OutOfTime."""
         few = len(self.scenario.topology.kinds) <= MOST_NODES
-        return few or self.bound_s(plan) >= bound_s * (1 - BEHIND)
+        return few or self.everywhere.bound_s(plan) >= bound_s * (1 - BEHIND)
 
     def place(self, plan: Plan, bound_s: float, *, enough_s: float = inf) -> PlacedPlan:
         """The plan on the best hosts that a short search finds. Every stage stays on the device
@@ -158,7 +105,7 @@ class PlacementSearch:
             return placed
         batch = self.prices.batch(plan)
         best = self.prices.price(plan, batch, grid, grid.units_of(listed.topology))
-        for units in self._known.get(grid, ()):
+        for units in self.everywhere.orders.of(grid):
             self.budget.check()
             found = self.prices.price(plan, batch, grid, units)
             best = min(best, found, key=lambda priced: priced.step_s)
@@ -197,14 +144,16 @@ class PlacementSearch:
             return PlacedPlan(plan=plan, bound_s=step_s, method=CLOSE)
         method = "bound over all placements"
         with suppress(OutOfTime):
-            program = self._program(listed, plan, batch, grid).with_slow_boundaries()
+            program = self.everywhere.program(listed, plan, batch, grid).with_slow_boundaries()
             known = [
-                seed for seed in self._known.get(grid, ()) if program.problem.allows(np.array(seed))
+                seed
+                for seed in self.everywhere.orders.of(grid)
+                if program.problem.allows(np.array(seed))
             ]
             seeds = [units, *known]
             few = len(program.problem.node_class) <= MOST_NODES
             for _ in range(PROOF_ROUNDS if few and work < 1 else ROUNDS):
-                everywhere = self._bounds_everywhere(plan, program.problem, listed)
+                everywhere = self.everywhere.holds_everywhere(plan, program.problem, listed)
                 solution = solve(
                     program.problem,
                     seeds=seeds,
@@ -225,8 +174,8 @@ class PlacementSearch:
                 self.budget.check()
                 seeds = [best.units, *seeds]
                 program = program.with_timeline(found.timeline)
-            self._keep(plan, listed, program)
-        self._remember(grid, best.units)
+            self.everywhere.keep(plan, listed, program)
+        self.everywhere.orders.remember(grid, best.units)
         return PlacedPlan(
             plan=replace(
                 plan, placement=placement_on(self.scenario, self.prices.hosts(grid, best.units))
@@ -242,37 +191,6 @@ class PlacementSearch:
         classes = unit_classes(topology, grid.unit_nodes)
         return len(classes.first_node) == len({kind.device for kind in topology.kinds})
 
-    def _program(self, listed: Scenario, plan: Plan, batch: Batch, grid: UnitGrid) -> PlacedProgram:
-        """The plan's program, on one device type the same wherever it runs."""
-        known = self._programs.get(self._anywhere(plan))
-        if known is not None and len(listed.ideal.candidate_devices) == 1:
-            return known
-        program = placement_program(listed, plan, batch, grid, self.budget)
-        self._keep(plan, listed, program)
-        return program
-
-    def _keep(self, plan: Plan, listed: Scenario, program: PlacedProgram) -> None:
-        if len(listed.ideal.candidate_devices) == 1:
-            self._programs[self._anywhere(plan)] = program
-            for oldest in list(self._programs)[:-_PROGRAMS]:
-                del self._programs[oldest]
-
-    def _anywhere(self, plan: Plan) -> Plan:
-        return replace(plan, placement=replace(plan.placement, hosts=()))
-
-    def _bounds_everywhere(self, plan: Plan, problem: PlacementProblem, listed: Scenario) -> bool:
-        """Whether the program's bound also bounds the plan. That holds when all devices are of one
-        type, the waits inside passes are not added to a pipeline that hides part of them, no
-        scale-up domain lies under two switches, and the order of passes does not depend on the
-        links."""
-        each = listed.topology.kinds[0].domain_nodes
-        whole = all(
-            tier.nodes is None or tier.nodes % each == 0 for tier in listed.topology.fabric.tiers
-        )
-        single = len(listed.ideal.candidate_devices) == 1
-        fixed = not kind_of(plan.schedule).runs_ahead
-        return single and whole and fixed and not problem.has_waits_inside
-
     def _exchanged(self, placed: PlacedPlan) -> PlacedPlan:
         """With pairs of units exchanged while that makes the step shorter."""
         plan = placed.plan
@@ -284,21 +202,5 @@ class PlacementSearch:
         best = self.prices.price(plan, batch, grid, grid.units_of(listed.topology))
         if placed.bound_s >= best.step_s * (1 - AGREE):
             return placed
-        problem = self._program(listed, plan, batch, grid).problem
+        problem = self.everywhere.program(listed, plan, batch, grid).problem
         return exchanged(placed, best, grid, problem, self.prices, self.budget)
-
-    def _remember(self, grid: UnitGrid, units: tuple[int, ...]) -> None:
-        known = self._known.setdefault(grid, [])
-        if units not in known:
-            known.insert(0, units)
-            del known[_REMEMBERED:]
-
-
-_SEARCHED = 128
-"""Plans for which all placements on few nodes are bounded by a search."""
-
-_PROGRAMS = 64
-"""Programs kept for plans that come again."""
-
-_REMEMBERED = 4
-"""Orders kept as seeds for the next plan on the same grid."""

@@ -85,7 +85,8 @@ class WorkBounds:
         stages. Raises: OutOfTime."""
         scenario = self._scenario
         batch, each = scenario.job.global_batch_size, scenario.node_devices
-        found: dict[tuple[int, int], float] = {}
+        none = np.zeros(0, dtype=np.int64)
+        found = [(none, none, np.zeros(0))]
         devices = round(MOST_OF_THEM * scenario.job.devices)
         for grid in _everywhere(scenario, self._restrictions, devices, any_batch=True):
             self._budget.check()
@@ -100,10 +101,14 @@ class WorkBounds:
                 if not near.any():
                     continue
                 least_s = self.of(grid.only(near), microbatches[near]) / taken[near]
-                keys = zip(nodes[near].tolist(), taken[near].tolist(), strict=True)
-                for key, sequence_s in zip(keys, least_s.tolist(), strict=True):
-                    found[key] = min(sequence_s, found.get(key, np.inf))
-        return found
+                found.append((nodes[near], taken[near], least_s))
+        nodes, taken, least_s = (np.concatenate(column) for column in zip(*found, strict=True))
+        order = np.lexsort((least_s, taken, nodes))
+        pairs = np.stack((nodes, taken), axis=1)[order]
+        first = np.ones(len(order), dtype=np.bool_)
+        first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+        keys = map(tuple, pairs[first].tolist())
+        return dict(zip(keys, least_s[order[first]].tolist(), strict=True))
 
     def of(self, grid: AxisGrid, microbatches: Ints | None = None) -> Floats:
         """[rows], seconds, with the microbatches of the job's batch or other ones. Raises:

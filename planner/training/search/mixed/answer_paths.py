@@ -13,7 +13,7 @@ import numpy as np
 from planner.schedule.build import build
 from planner.schedule.simulation.simulate import Durations, simulate
 from planner.training.search.mixed.cuts import Paths
-from planner.training.search.mixed.orders import taken
+from planner.training.search.mixed.order_problem import taken
 from planner.training.search.mixed.simulated import beside_s, stage_sends
 from planner.training.search.mixed.splits import even_chunks
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.arrays import Floats, Ints
-    from planner.training.search.mixed.orders import Orders
+    from planner.training.search.mixed.order_problem import Orders
     from planner.training.search.mixed.program import OrderTables
     from planner.training.search.mixed.splits import ChunkWays, StageWays
     from planner.training.search.mixed.typed import TypedCombination

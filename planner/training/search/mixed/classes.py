@@ -95,10 +95,13 @@ class RowClasses:
         places: list[NodePart] = []
         for kind, count in counted.items():
             most.append(count // max(each // kind[1], 1))
-            units.append(tuple(range(len(types), len(types) + held[kind] // row_stages)))
-            for first in range(0, held[kind], row_stages):
-                types.append((kind[0],))
-                places.append(NodePart(stages=held[kind], first=first))
+            held_rows, first = held[kind] // row_stages, len(types)
+            # Rows between the first and the last of a node are alike.
+            kept = sorted({0, min(1, held_rows - 1), held_rows - 1})
+            units.append(tuple(first + min(row, 1) for row in range(held_rows - 1)))
+            units[-1] += (first + len(kept) - 1,)
+            types.extend([(kind[0],)] * len(kept))
+            places.extend(NodePart(stages=held[kind], first=row * row_stages) for row in kept)
         return cls(
             types=tuple(types),
             most=tuple(most),

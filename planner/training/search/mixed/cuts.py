@@ -10,6 +10,7 @@ Letters: J paths, p stages, v chunks of a stage, V chunks in all, B answers, I w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,9 +71,12 @@ class Paths:
 
     def joined(self, more: Paths) -> Paths:
         """With those of `more` that are new."""
-        known = {self._key(j) for j in range(len(self))}
-        keys = [more._key(j) for j in range(len(more))]
-        new = [j for j, key in enumerate(keys) if key not in known and key not in keys[:j]]
+        known, others = self._rows, more._rows
+        new = [
+            j
+            for j, row in enumerate(others)
+            if not (known == row).all(axis=1).any() and not (others[:j] == row).all(axis=1).any()
+        ]
         new_ones = more.some(np.array(new, dtype=np.int64))
         return Paths(
             passes=np.concatenate((self.passes, new_ones.passes)),
@@ -102,6 +106,8 @@ class Paths:
             ends=(shares @ self.ends)[None],
         )
 
-    def _key(self, j: int) -> bytes:
-        parts = (self.passes[j], self.forward_sends[j], self.backward_sends[j], self.ends[j])
-        return b"".join(part.tobytes() for part in parts)
+    @property
+    def _rows(self) -> Floats:
+        """[J, ..]: each path as one row."""
+        passes = self.passes.reshape(len(self), prod(self.passes.shape[1:]))
+        return np.concatenate((passes, self.forward_sends, self.backward_sends, self.ends), axis=1)

@@ -12,7 +12,7 @@ from planner.plan import Recompute, recomputed_per_stage
 from planner.schedule.registry import kind_of
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
-from planner.training.search.mixed.orders import Orders
+from planner.training.search.mixed.order_problem import Orders
 from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.row_hosts import hosts_of
 from planner.training.search.mixed.simulated import simulated_s

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.budget import UNLIMITED
-from planner.training.search.mixed.orders import Orders, largest_row_s, shortest_way, taken
+from planner.training.search.mixed.order_problem import Orders, largest_row_s, taken
+from planner.training.search.mixed.orders import shortest_way
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
-    from planner.training.search.mixed.orders import OrderProblem
+    from planner.training.search.mixed.order_problem import OrderProblem
 
 
 def every_order(

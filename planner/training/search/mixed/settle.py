@@ -20,7 +20,7 @@ import numpy as np
 from planner.budget import UNLIMITED
 from planner.training.search.mixed.answer_paths import AnswerPaths
 from planner.training.search.mixed.averages import longest_average
-from planner.training.search.mixed.orders import largest_row_s
+from planner.training.search.mixed.order_problem import largest_row_s
 from planner.training.search.mixed.split_tries import Split, SplitTries
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.solver import Solver
     from planner.training.search.mixed.cuts import Paths
-    from planner.training.search.mixed.orders import Orders
+    from planner.training.search.mixed.order_problem import Orders
     from planner.training.search.mixed.program import OrderTables
     from planner.training.search.mixed.splits import ChunkWays, StageWays
     from planner.training.search.mixed.typed import TypedCombination

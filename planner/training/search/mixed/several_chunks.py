@@ -10,7 +10,8 @@ import numpy as np
 from planner.training.search.mixed.found import BELOW, FoundAnswer
 from planner.training.search.mixed.listing import every_order
 from planner.training.search.mixed.one_chunk import LISTED, NARROWED
-from planner.training.search.mixed.orders import Orders, best_order, largest_row_s
+from planner.training.search.mixed.order_problem import Orders, largest_row_s
+from planner.training.search.mixed.orders import best_order
 from planner.training.search.mixed.settle import SplitSearch
 from planner.training.search.mixed.splits import StageWays
 from planner.training.search.mixed.whole_averages import averages_bound_s

@@ -9,13 +9,13 @@ import numpy as np
 
 from planner.schedule.build import build
 from planner.schedule.simulation.simulate import Durations, step_spans
-from planner.training.search.mixed.orders import taken
+from planner.training.search.mixed.order_problem import taken
 from planner.training.search.mixed.splits import even_chunks
 from planner.training.step.parts import jitter_bound_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
-    from planner.training.search.mixed.orders import Orders
+    from planner.training.search.mixed.order_problem import Orders
     from planner.training.search.mixed.program import OrderTables
     from planner.training.search.mixed.typed import TypedCombination
 
@@ -59,7 +59,7 @@ def beside_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floa
 def stage_sends(of: TypedCombination, program: OrderTables, classes: Ints) -> tuple[Floats, Floats]:
     """[B, V − 1] each: sends between stages of these classes [B, p], there and back."""
     chunks = of.batch.virtual_stages
-    links = program.links
+    links = program.sends.links
     return (
         _sent(links.forward_after_s, links.forward_before_s, classes, chunks),
         _sent(links.backward_after_s, links.backward_before_s, classes, chunks),

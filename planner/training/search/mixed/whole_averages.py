@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.search.layouts.bound import jitter_share
-from planner.training.search.mixed.orders import least_sum, shortest_way, taken
+from planner.training.search.mixed.order_problem import taken
+from planner.training.search.mixed.orders import least_sum, shortest_way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def _besides_s(of: TypedCombination, program: OrderTables, average: Paths) -> Fl
     ends allows, so at least the mean of both."""
     p, v = program.problem.stages, of.batch.virtual_stages
     found = np.zeros((len(program.tied_s), p))
-    sent = program.links
+    sent = program.sends.links
     for after_s, before_s, counts in (
         (sent.forward_after_s, sent.forward_before_s, average.forward_sends[0]),
         (sent.backward_after_s, sent.backward_before_s, average.backward_sends[0]),

@@ -269,7 +269,7 @@ class SpaceFacts:
             context_excludes=tuple(
                 axis for axis in ("tensor", "pipeline") if axis not in software.context_with
             ),
-            overlaps_with_sequence_parallel="tensor" in software.overlap
+            overlaps_with_sequence_parallel="tensor" in software.overlaps(job.precision)
             and software.tensor_overlap_needs_sequence_parallel,
             experts_with_sequence_parallel=moe is not None
             and software.experts_need_sequence_parallel,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
 
-LAYERS = 12
+LAYERS = 13
 SPACE = Restrictions(
     tensor=(1,),
     pipeline=(2, 4),
@@ -110,7 +110,7 @@ def test_no_layout_faster_than_a_limit_beats_the_bound_below_it(
                 below_s = BELOW * spread_bounds_s(scenario.ideal, table, batch, limit_s)[0]
                 assert min(below_s, limit_s) <= prices[0]
                 raised += min(below_s, limit_s) > 1.005 * anywhere_s
-    assert raised > 5
+    assert raised > 3
 
 
 def spread_bounds_s(
@@ -119,11 +119,14 @@ def spread_bounds_s(
     """[N]: bounds over all spreads of layers over chunks that may take less than `below_s`, each
     with the best averages of paths."""
     stages = LayoutStages.of(scenario, table, batch)
-    cases = SpreadCases.of(scenario, table, batch, stages, np.arange(len(batch)), below_s)
+    below = np.full(len(batch), below_s)
+    cases = SpreadCases.of(scenario, table, batch, stages, np.arange(len(batch)), below)
     sends = send_mode(scenario.job.software, batch.schedule)
     spreads = SpreadBounds(batch.schedule, batch.pipeline, sends, cases, LAYERS, Solver())
     for case in range(len(cases)):
-        spreads.raise_bound(case, UNLIMITED)
+        open_ = True
+        for _ in range(3):
+            open_ = open_ and spreads.raise_bound(case, UNLIMITED, rounds=2)
     found = np.full(len(batch), np.inf)
     np.minimum.at(found, cases.combination, spreads.bound_s)
     return found

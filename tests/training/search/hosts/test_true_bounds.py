@@ -123,10 +123,10 @@ def check(seed: int) -> int:
     grid = grid_of(scenario.topology, plan.degrees)
     if grid is None:
         return 0
-    anywhere_s = max(anywhere_s, search.bound_s(plan))
+    anywhere_s = max(anywhere_s, search.everywhere.bound_s(plan))
     alone = search.prices.batch(plan)
     program = placement_program(scenario, plan, alone, grid)
-    holds = search._bounds_everywhere(plan, program.problem, scenario)
+    holds = search.everywhere.holds_everywhere(plan, program.problem, scenario)
     units = len(scenario.topology.kinds) // grid.unit_nodes
     orders = [rng.permutation(units)[: grid.rows * grid.columns] for _ in range(ORDERS)]
     prices = [search.prices.price(plan, alone, grid, tuple(order.tolist())) for order in orders]

@@ -11,14 +11,8 @@ import pytest
 from planner.solver import solve
 from planner.training.search.mixed.bound import _most_together
 from planner.training.search.mixed.listing import every_order
-from planner.training.search.mixed.orders import (
-    OrderProblem,
-    Orders,
-    best_order,
-    largest_row_s,
-    least_sum,
-    taken,
-)
+from planner.training.search.mixed.order_problem import OrderProblem, Orders, largest_row_s, taken
+from planner.training.search.mixed.orders import best_order, least_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

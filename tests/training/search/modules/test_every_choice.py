@@ -24,8 +24,10 @@ from planner.training.search.best_first.run import SearchRun
 from planner.training.search.modules.bounds import bounded_choices
 from planner.training.search.modules.every_choice import EveryChoice
 from planner.training.search.modules.options import KEEP, ModuleWays, Treatment
+from planner.training.search.objective import Objective
 from planner.training.search.plans.build import plan_from_flags
 from planner.training.search.plans.problems import check_plan
+from planner.training.search.ranked import search_ranked
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
 
@@ -118,6 +120,9 @@ def test_a_gap_says_that_it_is_from_modules(monkeypatch: pytest.MonkeyPatch) -> 
     assert left.gap_from == "modules"
     best_s, other_s = done.plans[0].estimate.step_s, left.plans[0].estimate.step_s
     assert best_s >= other_s * (1 - left.gap)
+    limited = search_ranked(scenario, Objective(at_least=1.0), restrictions=space, top=1)
+    assert limited.gap > 0
+    assert limited.gap_from == "modules"
 
 
 def priced(scenario: Scenario, plan: Plan) -> Estimate | None:

@@ -1,0 +1,175 @@
+"""What stages of one device type take, by the layers they hold.
+
+Gathers, reductions and the optimizer are those of stages of that type alone, so that no row exceeds
+the step of any plan. Letters as in `planner.training.search.mixed.order_problem`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from planner.stage_layout.stage_bounds import Rows
+from planner.training.batch import FULL, OUTER_KINDS
+from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
+from planner.training.search.mixed.speeds import layer_columns
+from planner.training.search.mixed.splits import least_chunks
+from planner.training.step.reduction import gradient_reduction_s, stage_gathers_s, tied_reduction_s
+from planner.training.step.update import stage_optimizer_s
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats, Ints
+    from planner.stage_layout.problem import LayoutProblem
+    from planner.training.search.mixed.typed import TypedCombination
+
+
+class TypeSeconds(NamedTuple):
+    """Tables [p, K + 1, L + 1] by the layers of a stage and where they end: its row and its way
+    without messages (`stage_layout.stage_bounds`); forward, backward and its weight gradients of a
+    microbatch; what follows the pipeline; the gradient reduction."""
+
+    own_s: Floats
+    late_s: Floats
+    way_s: Floats
+    forward_s: Floats
+    backward_s: Floats
+    weight_s: Floats
+    after_s: Floats
+    reduction_s: Floats
+
+
+class TypeTables:
+    """Of a combination whose stages hold up to `lengths[-1]` layers. `begins` and `inside` [K + 1,
+    L + 1]: where layers begin that end at a layer, and whether that is a layer."""
+
+    def __init__(self, of: TypedCombination, lengths: Ints) -> None:
+        self._of, self._lengths = of, lengths
+        ends = np.arange(len(of.layer_columns) + 1)
+        self._begins = np.maximum(ends - lengths[:, None], 0)
+        self.inside = ends >= lengths[:, None]
+        outside = of.batch.load.counts.sum(axis=1)
+        outside[:, layer_columns(of.ideal)] = 0
+        self._outside = outside.astype(np.float64)
+        self._by_rooms = of.free and of.batch.virtual_stages > 1
+        self._after_s: dict[int, tuple[Floats, Floats]] = {}
+
+    def of_type(self, index: int, recomputed: int) -> TypeSeconds:
+        """For a number of recomputed layers per chunk."""
+        of, problem = self._of, self._of.problems[index]
+        p, m = problem.stages, int(of.batch.chunk_microbatches[0])
+        rows = Rows.of(problem)
+        forward = self._seconds(problem.forward_s)
+        backward = self._seconds(problem.backward_s) + self._replay(problem, recomputed)
+        if index not in self._after_s:
+            self._after_s[index] = self._after(index)
+        after, reduction = self._after_s[index]
+        busy = m * (forward + backward)
+        beside = after + jitter_share(of.ideal, p) * busy
+        own = busy + beside
+        first_forward, first_backward = self._first_chunk(problem, forward, backward)
+        way = first_forward
+        if rows.returns:
+            way = way + first_backward
+            tied_s = tied_reduction_s(of.scenarios[index], of.batch)[0]
+            way[0] += reduction[0] + tied_s
+            own[0] += reduction[0] + tied_s
+        else:
+            own += reduction
+        late = np.full((p, 1, 1), -np.inf)
+        if rows.late:
+            late = rows.late_forwards[:, None, None] * forward + (m - 1) * backward
+            late = late + beside
+        weight = self._seconds(problem.weight_gradient_s)
+        late = np.broadcast_to(late, own.shape)
+        return TypeSeconds(own, late, way, forward, backward, weight, after, reduction)
+
+    def _seconds(self, layer_s: Floats) -> Floats:
+        """[p, K + 1, L + 1], of layers [p, K] that take so long, the ends of the model among
+        them."""
+        if not self._of.free:
+            passes = self._of.batch.pass_counts.sum(axis=1)
+            seconds = (layer_s * passes).sum(axis=-1)
+            return np.broadcast_to(seconds[:, None, None], (len(seconds), *self._begins.shape))
+        before = layer_s @ self._of.counts_before.T.astype(np.float64)
+        ends = np.arange(before.shape[-1])
+        outside = (layer_s * self._outside).sum(axis=-1)
+        held: Floats = before[:, None, ends] - before[:, self._begins]
+        return np.asarray(held + outside[:, None, None])
+
+    def _replay(self, problem: LayoutProblem, recomputed: int) -> Floats:
+        """[p, K + 1, L + 1]: the forwards of the layers that full recomputation repeats; with
+        several chunks on a stage, of those that every split repeats."""
+        shape, batch = (problem.stages, *self._begins.shape), self._of.batch
+        if batch.granularity[0] != FULL:
+            return np.zeros(shape)
+        if not self._of.free:
+            led = min(recomputed, batch.load.most_layers)
+            repeated = (problem.forward_s * batch.load.leading[led].sum(axis=1)).sum(axis=-1)
+            return np.broadcast_to(repeated[:, None, None], shape)
+        if self._by_rooms:
+            # All but one chunk have the fewest layers: then the fewest are repeated.
+            least = least_chunks(self._of).sum(axis=1)[:, None]
+            rest = np.maximum(self._lengths - least, 0)
+            lead = least - 1 + np.minimum(rest + 1, recomputed)
+            seconds = problem.forward_s[:, layer_columns(self._of.ideal)].min(axis=-1)
+            return np.broadcast_to((lead * seconds[:, None])[..., None], shape)
+        before = problem.forward_s @ self._of.counts_before.T.astype(np.float64)
+        lead = np.minimum(self._lengths, recomputed)
+        end = np.minimum(self._begins + lead[:, None], before.shape[-1] - 1)
+        return np.asarray(before[:, end] - before[:, self._begins])
+
+    def _first_chunk(
+        self, problem: LayoutProblem, forward: Floats, backward: Floats
+    ) -> tuple[Floats, Floats]:
+        """Forward and backward through the first chunk of a stage, all there is or the least."""
+        if problem.virtual_stages == 1:
+            return forward, backward
+        least = np.zeros((2, problem.stages, 1, 1))
+        columns = sorted(set(self._of.layer_columns))
+        for way, seconds in enumerate((problem.forward_s, problem.backward_s)):
+            least[way, 1:, 0, 0] = seconds[1:, columns].min(axis=-1)
+            least[way, 0, 0, 0] = seconds[0, -OUTER_KINDS]
+        shape = forward.shape
+        return np.broadcast_to(least[0], shape).copy(), np.broadcast_to(least[1], shape).copy()
+
+    def _after(self, index: int) -> tuple[Floats, Floats]:
+        """[p, K + 1, L + 1] each: gather and optimizer of the stages of a type; their gradient
+        reduction. Both grow ever more slowly with the parameters, so they lie above the line
+        between few and many layers."""
+        of, fewest = self._of, self._of.fewest()
+        scenario, table = of.scenarios[index], of.tables[index]
+        most = max(len(self._lengths) - 1, 1)
+        hiding = np.full((1, of.batch.pipeline), ENDLESS_S)
+        few: list[Floats] = []
+        many: list[Floats] = []
+        for column in sorted(set(self._of.layer_columns)):
+            for found, layers in ((few, fewest), (many, np.full_like(fewest, most))):
+                counts = of.batch.load.counts.copy()
+                if of.free:
+                    counts[..., layer_columns(of.ideal)] = 0
+                    counts[:, -1, column] = layers
+                batch = replace(
+                    of.batch,
+                    row=np.zeros(1, dtype=np.int64),
+                    load=replace(of.batch.load, counts=counts),
+                )
+                found.append(
+                    np.stack(
+                        [
+                            stage_gathers_s(scenario, table, batch, hiding)[0]
+                            + stage_optimizer_s(scenario, table, batch)[0],
+                            gradient_reduction_s(scenario, table, batch, hiding)[0],
+                        ]
+                    )
+                )
+        low, high = np.min(few, axis=0), np.min(many, axis=0)
+        more = np.maximum(most - fewest, 1)
+        slope = np.maximum(high - low, 0.0) / more
+        lengths = np.maximum(self._lengths - fewest[:, None], 0)
+        seconds = low[..., None] + slope[..., None] * lengths
+        overhead_s = of.ideal.job.software.step_overhead.value
+        shape = (of.batch.pipeline, *self._begins.shape)
+        after, reduction = (np.broadcast_to(one[..., None], shape).copy() for one in seconds)
+        return after + overhead_s, reduction
