@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from planner.importers.notes import Notes, listed
 from planner.importers.statement import Decision, Settled, Statement
 from planner.importers.values import Values, decided_at
-from planner.specs.files.yaml_file import parse_document
 
 if TYPE_CHECKING:
     from planner.importers.source import Source
@@ -62,7 +61,7 @@ def looks_like_accelerate(source: Source) -> bool:
 def accelerate_statement(source: Source, given: ModelSpec | None) -> Statement:
     """Raises: InputError at the key that is wrong, without a model, and for a configuration that
     trains by another framework."""
-    document = parse_document(source.text, source.path)
+    document = source.yaml()
     read = Values(document)
     kind = read.at("distributed_type")
     if kind != "FSDP":

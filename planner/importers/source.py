@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planner.errors import InputError
+from planner.specs.files.document import Document
 from planner.specs.files.text_file import decode, place_of, read_bytes
+from planner.specs.files.yaml_file import parse_document
 
 LARGEST_BYTES = 64 * 2**20
 STDIN = "-"
@@ -61,6 +63,11 @@ class Source:
             if index >= 0:
                 return self.error_at(message, index)
         return self.error(message)
+
+    def yaml(self) -> Document:
+        """The content of a YAML file of another program, anchors and merge keys included. Raises:
+        InputError for what is not YAML."""
+        return parse_document(self.text, self.path, self.sha256, aliases=True)
 
     def lines(self) -> list[str]:
         return self.text.split("\n")

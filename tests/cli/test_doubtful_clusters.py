@@ -83,3 +83,25 @@ def test_every_shipped_device_says_how_it_reaches_others() -> None:
         assert links is not None
         assert links.bandwidth.basis == "datasheet"
         assert links.on_board == (links.kind == "nvlink" or links.kind == "xgmi")
+
+
+@pytest.mark.parametrize(
+    ("devices", "cards", "each"),
+    [(16, 8, "12.5 GB/s"), (8, 4, "12.5 GB/s"), (8, 32, "3.125 GB/s")],
+)
+def test_cards_without_a_speed_are_the_usual_ones(
+    planner: Callable[..., Outcome], tmp_path: Path, devices: int, cards: int, each: str
+) -> None:
+    """DGX-2 has eight cards of 100 Gb/s for its 16 V100 (data sheet), DGX-1 four for eight; more
+    cards than devices share what one for each device would reach."""
+    near = [min(card * devices // cards, devices - 1) for card in range(cards)]
+    names = [*(f"GPU{i}" for i in range(devices)), *(f"mlx5_{i}" for i in range(cards))]
+    rows = ["\t" + "\t".join(names)]
+    for i in range(devices):
+        cells = ["X" if i == j else "NV6" for j in range(devices)]
+        rows.append("\t".join([f"GPU{i}", *cells, *("PIX" if i == j else "SYS" for j in near)]))
+    table = tmp_path / "dgx.txt"
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    done = planner("import", "cluster", str(table), "--device", "v100-sxm-32gb")
+    assert done.code == 0, done.stderr
+    assert f"network: {{cards: {cards}, bandwidth: {each}}}" in done.stdout

@@ -508,3 +508,47 @@ def test_a_tuned_model_may_have_another_vocabulary(planner: Run) -> None:
     base = total(planner("import", "model", "mistralai/Mixtral-8x22B-v0.1"))
     for name in ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b-instruct-v0.1"):
         assert total(planner("import", "model", name)) == base + 2 * 768 * 6144
+
+
+ANCHORED = """
+shared:
+  data: &data {dataset_name: squad, max_total_sequence_length: 2048}
+  batch: &batch {train_global_batch_size: 512, train_micro_batch_size: 4}
+policy:
+  <<: [*batch, *data]
+  model_name: &name Qwen/Qwen3-8B
+  max_total_sequence_length: 4096
+  tokenizer: {name: *name}
+grpo: {num_prompts_per_step: 32}
+"""
+
+
+def test_anchors_and_merge_keys_say_what_they_stand_for(imported: Import) -> None:
+    """The mapping's own entries count before those of a merge key; what PyYAML makes of the file,
+    written out, gives the same model."""
+    short, long = imported("a.yaml", ANCHORED), imported("a.yaml", yaml.safe_load(ANCHORED))
+    assert short.code == 0, short.stderr
+    assert "global_batch_size: 512" in short.stdout
+    assert "seq_length: 4096" in short.stdout
+    assert short.stdout.split("name:")[1] == long.stdout.split("name:")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a0: &a0 [x, x, x, x, x, x, x, x]\n"
+            + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)),
+            "aliases repeat more than 100,000 parts of the file",
+        ),
+        ("grpo: &x {y: [*x]}\n", "1:15: grpo.y[0]: alias *x inside its own anchor &x"),
+        ("grpo: {y: *x}\n", "1:11: grpo.y: alias *x, and no anchor &x above it"),
+        ("grpo: {<<: [1]}\n", "1:13: grpo.<<[0]: a merge key takes mappings"),
+    ],
+)
+def test_aliases_that_stand_for_nothing_or_too_much(
+    imported: Import, text: str, message: str
+) -> None:
+    done = imported("a.yaml", text + "policy: {model_name: Qwen/Qwen3-8B}\n")
+    assert done.code == 2
+    assert message in done.stderr

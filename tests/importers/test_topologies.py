@@ -201,7 +201,8 @@ def test_conf_refusals(written: Written, text: str, message: str) -> None:
             "- topology: a\n  tree:\n    switches:\n    - nodes: n1\n",
             r"f:4:7: .*expected switch: a",
         ),
-        ("- topology: &a\n  tree: *a\n", r"anchor"),
+        ("- topology: &a x\n  tree: *a\n", r"f:1:13: .*expected switches, a list"),
+        ("- topology: x\n  tree: *a\n", r"f:2:9: .*alias \*a, and no anchor &a above it"),
     ],
 )
 def test_yaml_refusals(written: Written, text: str, message: str) -> None:

@@ -23,7 +23,6 @@ from planner.importers.notes import Notes
 from planner.importers.statement import Decision, Settled, Statement
 from planner.importers.values import Values, decided_at
 from planner.specs.files.document import document_of
-from planner.specs.files.yaml_file import parse_document
 from planner.specs.model.build import build_model
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ _PLACES: dict[str, Location] = {
 def recipe_statement(source: Source, given: ModelSpec | None) -> Statement:
     """Raises: InputError at the key that is wrong, and for a way of training that is not
     planned."""
-    document = parse_document(source.text, source.path)
+    document = source.yaml()
     read = Values(document)
     _refuse(read)
     _stored(read)

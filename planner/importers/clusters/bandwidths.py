@@ -119,6 +119,9 @@ def network(
     notes: Notes,
     fastest_link: float | None,
 ) -> Group:
+    """Cards and the bandwidth of one. Where nothing says their speed they are the usual cards of
+    nodes with the device; more cards than devices are parts of these, and share their speed, as the
+    32 of an AWS p5 do."""
     usual_network = usual.network if usual is not None else None
     cards = options.cards or node.cards
     if options.network_bandwidth is not None:
@@ -150,7 +153,7 @@ def network(
         )
     number, bandwidth = int(usual_network["cards"]), str(usual_network["bandwidth"])
     if cards is not None:
-        share = min(1.0, number / cards)
+        share = min(1.0, max(number, int(group["devices_per_node"])) / cards)
         bandwidth = format_bytes_per_second(
             to_four_digits(parse_bytes_per_second(bandwidth) * share)
         )

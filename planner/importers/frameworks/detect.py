@@ -15,7 +15,6 @@ from planner.importers.notes import Notes
 from planner.importers.published.names import published_name
 from planner.importers.source import Source
 from planner.specs.files.document import Document
-from planner.specs.files.yaml_file import parse_document
 
 NEITHER = (
     "is none of: a Hugging Face config.json, a Megatron-LM command or script, a list of "
@@ -89,7 +88,7 @@ def is_yaml(source: Source) -> bool:
 def framework_model(source: Source, vocabulary: int | None) -> tuple[dict[str, Any], Notes, str]:
     """The model of another framework's YAML, and what the file is. Raises: InputError, which says
     what a file without a model is, and what to do."""
-    document = parse_document(source.text, source.path)
+    document = source.yaml()
     found = framework_file(document.tree)
     if found is None:
         raise without_model(source, document.tree) or source.error(NEITHER)
@@ -103,7 +102,7 @@ def foreign_file(source: Source) -> InputError | None:
     if not is_yaml(source):
         return None
     try:
-        tree = parse_document(source.text, source.path).tree
+        tree = source.yaml().tree
     except InputError:
         return None
     known = next((one for one in FILES if isinstance(tree, dict) and one.is_one(tree)), None)

@@ -47,7 +47,7 @@ def _extended(document: Document, depth: int = 0) -> Document:
             raise document.error(
                 f"the file it extends, {name[:80]!r}, is not in its folder", ("defaults",)
             )
-        base = load_document(path)
+        base = load_document(path, aliases=True)
         if isinstance(base.tree, dict):
             whole = _extended(base, depth + 1).merged(whole)
     return whole

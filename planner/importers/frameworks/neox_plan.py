@@ -15,7 +15,6 @@ from planner.importers.notes import Notes
 from planner.importers.statement import Decision, Settled, Statement
 from planner.importers.values import Values, decided_at
 from planner.specs.files.document import document_of
-from planner.specs.files.yaml_file import parse_document
 from planner.specs.model.build import build_model
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def looks_like_neox(source: Source) -> bool:
 
 def neox_statement(source: Source, given: ModelSpec | None, vocabulary: int | None) -> Statement:
     """Raises: InputError at what is wrong, and for a way of training that is not planned."""
-    document = parse_document(source.text, source.path)
+    document = source.yaml()
     read = _Keys(document.tree, Values(document))
     notes = Notes()
     found, read_notes = neox.model(document, vocabulary)

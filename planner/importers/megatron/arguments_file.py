@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from planner.importers.megatron.command import Command, CommandWord, Flag
 from planner.importers.megatron.table import canonical
 from planner.importers.shell.text import Origin
-from planner.specs.files.yaml_file import parse_document
 
 if TYPE_CHECKING:
     from planner.importers.source import Source
@@ -26,7 +25,7 @@ def looks_like_arguments(text: str) -> bool:
 def arguments_command(source: Source) -> Command:
     """The command of a file of arguments. Values that are true are switches, false and nothing
     leave a flag out. Raises: InputError for what is not YAML, or not of this form."""
-    document = parse_document(source.text, source.path)
+    document = source.yaml()
     arguments = document.tree.get(_KEY) if isinstance(document.tree, dict) else None
     if not isinstance(arguments, dict):
         raise source.error(f"{_KEY} is not a mapping of flags")

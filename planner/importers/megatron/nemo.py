@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from planner.importers.megatron.command import Command, CommandWord, Flag
 from planner.importers.megatron.unread import NOT_MODELLED
 from planner.importers.shell.text import Origin
-from planner.specs.files.yaml_file import parse_document
 
 if TYPE_CHECKING:
     from planner.errors import InputError
@@ -124,7 +123,7 @@ def nemo_command(source: Source) -> Command:
     """The command that NeMo 1's configuration stands for. Raises: InputError for what is not YAML,
     a reference to what the file does not hold, and a model or a way of training that is not
     read."""
-    return _Reading(parse_document(source.text, source.path)).command()
+    return _Reading(source.yaml()).command()
 
 
 class _Reading:

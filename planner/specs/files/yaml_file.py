@@ -1,10 +1,11 @@
 """Strict YAML with positions.
 
 The subset that people write: mappings with text keys, sequences, and scalars by the YAML 1.2 core
-rules (`4e11` is a number, `on` and `no` are text). Refused, with the place: duplicate keys,
-anchors, aliases, merge keys, tags, several documents, tabs in the indentation, numbers that do not
-fit, nesting beyond `DEEPEST`, mappings beyond `MOST_KEYS` keys, more than `MOST_VALUES` values, and
-files that are not UTF-8 text of reasonable size.
+rules (`4e11` is a number, `on` and `no` are text). Refused, with the place: duplicate keys, tags,
+several documents, tabs in the indentation, numbers that do not fit, nesting beyond `DEEPEST`,
+mappings beyond `MOST_KEYS` keys, more than `MOST_VALUES` values, and files that are not UTF-8 text
+of reasonable size. Anchors, aliases and merge keys are refused too, but read in files of other
+programs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import yaml
 
 from planner.errors import InputError
+from planner.specs.files.aliases import MERGE, merge_entries, without_aliases
 from planner.specs.files.document import (
     DEEPEST,
     MOST_KEYS,
@@ -47,23 +49,33 @@ _LONGEST_INT = 30
 _TAB_INDENT = re.compile(r"^ *\t", re.MULTILINE)
 
 
-def load_document(path: Path) -> Document:
+def load_document(path: Path, *, aliases: bool = False) -> Document:
     """Read and parse one YAML file. Raises: InputError with file, line and column."""
     data = read_bytes(path)
-    return parse_document(decode(data, path), path, hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    return parse_document(decode(data, path), path, sha256, aliases=aliases)
 
 
-def parse_document(text: str, path: Path | str, sha256: str = "") -> Document:
-    """Parse YAML text; `path` is for messages. Raises: InputError with file, line and column."""
+def parse_document(
+    text: str, path: Path | str, sha256: str = "", *, aliases: bool = False
+) -> Document:
+    """Parse YAML text; `path` is for messages.
+
+    Args:
+        aliases: Read anchors, aliases and merge keys instead of refusing them. What they stand for
+            keeps the place where it is written.
+
+    Raises: InputError with file, line and column.
+    """
     document = Document(path=str(path), tree=None, sha256=sha256)
     tab = _TAB_INDENT.search(text)
     if tab:
         place = place_of(text, tab.end() - 1)
         raise _error(document, place, "a tab in the indentation; YAML wants spaces")
     try:
-        tree = _Builder(document).build(yaml.parse(text, Loader=_LOADER))
+        tree = _Builder(document, aliases=aliases).build(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
-        _refuse_before(document, text, error)
+        _refuse_before(document, text, error, aliases=aliases)
         raise _syntax_error(document, error) from error
     except yaml.YAMLError as error:
         raise InputError("not valid YAML", path=path) from error
@@ -89,7 +101,9 @@ def _syntax_error(document: Document, error: yaml.MarkedYAMLError) -> InputError
     return _error(document, place, f"not valid YAML: {problem}")
 
 
-def _refuse_before(document: Document, text: str, error: yaml.MarkedYAMLError) -> None:
+def _refuse_before(
+    document: Document, text: str, error: yaml.MarkedYAMLError, *, aliases: bool
+) -> None:
     """Refuse what stands before the place of a syntax error, if anything there is to be refused.
 
     The scanner reads ahead of the events: nesting that `_Builder` would refuse makes some versions
@@ -99,7 +113,7 @@ def _refuse_before(document: Document, text: str, error: yaml.MarkedYAMLError) -
     if where is None or where.index >= len(text):
         return
     with contextlib.suppress(yaml.YAMLError):
-        _Builder(Document(path=document.path, tree=None)).build(
+        _Builder(Document(path=document.path, tree=None), aliases=aliases).build(
             yaml.parse(text[: where.index], Loader=_LOADER)
         )
 
@@ -115,20 +129,23 @@ class _Open:
     location: Location
     content: dict[str, Tree] | list[Tree]
     key: str | None = None
+    merges: bool = False
+    """Whether it has a merge key."""
 
 
 class _Builder:
     """Builds the tree from parser events without recursion."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, *, aliases: bool) -> None:
         self._document = document
+        self._aliases = aliases
         self._open: list[_Open] = []
         self._root: Tree = None
         self._values = 0
 
     def build(self, events: Iterator[yaml.Event]) -> Tree:
         documents = 0
-        for event in events:
+        for event in without_aliases(events, self._refuse) if self._aliases else events:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
@@ -155,7 +172,7 @@ class _Builder:
         return _error(self._document, _place_of(event), text)
 
     def _node(self, event: Any) -> None:
-        if event.anchor is not None:
+        if event.anchor is not None and not self._aliases:
             raise self._refuse(event, f"anchor &{event.anchor[:60]}; write values out")
         if event.tag is not None:
             raise self._refuse(event, f"tag {event.tag[:60]}; tags are not read")
@@ -178,7 +195,8 @@ class _Builder:
         name = event.value
         if len(parent.content) == MOST_KEYS:
             raise self._refuse(event, f"more than {MOST_KEYS:,} keys in one mapping")
-        if name == "<<" and not event.style:
+        merges = name == MERGE and not event.style
+        if merges and not self._aliases:
             raise self._refuse(event, "merge key <<; write the entries out")
         if isinstance(parent.content, dict) and name in parent.content:
             first = self._document.key_marks[(*parent.location, name)]
@@ -186,6 +204,7 @@ class _Builder:
                 event, f"key {name[:60]!r} again; it is already on line {first.place.line}"
             )
         parent.key = name
+        parent.merges = parent.merges or merges
         location = (*parent.location, name)
         self._document.key_marks[location] = Mark(self._document.path, _place_of(event), location)
 
@@ -216,6 +235,8 @@ class _Builder:
 
     def _close(self) -> None:
         done = self._open.pop()
+        if done.merges and isinstance(done.content, dict):
+            merge_entries(self._document, done.content, done.location)
         self._add(done.content if isinstance(done.content, dict) else tuple(done.content), None)
 
     def _scalar(self, event: Any) -> Tree:

@@ -18,7 +18,6 @@ from planner.importers.notes import Notes
 from planner.importers.source import Source
 from planner.specs.cluster.hostlist import expand_hosts
 from planner.specs.files.document import Document, Location
-from planner.specs.files.yaml_file import parse_document
 
 MOST_SWITCHES = 100_000
 _KINDS = ("tree", "block", "ring", "torus3d", "flat")
@@ -142,7 +141,7 @@ def read_yaml(source: Source) -> ClusterFacts:
 
     Raises: InputError at the entry that is wrong.
     """
-    document = parse_document(source.text, source.path, source.sha256)
+    document = source.yaml()
     listed = document.tree if isinstance(document.tree, tuple) else (document.tree,)
     if not all(isinstance(entry, dict) and "topology" in entry for entry in listed):
         raise document.error("expected a list of topologies")
