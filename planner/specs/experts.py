@@ -8,7 +8,7 @@ from pydantic import Field
 
 from planner.specs.files.fields import Constant, Count, Efficiency, Fraction, Input, Seconds, Text
 from planner.specs.files.general import general, general_part
-from planner.specs.networks import NetworkShares
+from planner.specs.networks import NetworkKind, NetworkShares
 
 Times = Annotated[float, Field(gt=0, le=1000)]
 
@@ -19,8 +19,8 @@ class Dispatcher(Input):
     deduplicated: bool = False
     """A token goes to each device once, and crosses the network once per domain, however many of
     its experts are there."""
-    reach: Literal["any", "domain"] = "any"
-    """Where its ranks may lie: `domain`, in one scale-up domain."""
+    networks: tuple[NetworkKind, ...] | None = None
+    """Kinds of network over which it reaches other scale-up domains. Default: all."""
     ranks: tuple[Count, ...] = ()
     """Numbers of ranks that it has settings for. Default: any."""
     node_devices: Count | None = None
@@ -58,7 +58,7 @@ class Dispatchers(Input):
     deepep: Dispatcher = _dispatcher("deepep")
     """DeepEP, over any network."""
     hybridep: Dispatcher = _dispatcher("hybridep")
-    """HybridEP, in one scale-up domain."""
+    """HybridEP, inside a scale-up domain and over networks with its RDMA."""
     ncclep: Dispatcher = _dispatcher("ncclep")
     """NCCL's own device-side exchange."""
 

@@ -234,7 +234,11 @@ CASES = {
     "PL141": Case(
         flags={"expert": 8, "tensor": 1, "dispatcher": "hybridep"},
         experts=True,
-        cluster={"node_groups.0.devices_per_node": 4, "node_groups.0.count": 4},
+        cluster={
+            "node_groups.0.devices_per_node": 4,
+            "node_groups.0.count": 4,
+            "node_groups.0.network.kind": "efa",
+        },
         line='"dispatcher": "hybridep"',
         related="node_groups",
     ),

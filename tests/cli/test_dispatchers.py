@@ -63,7 +63,6 @@ def test_a_plan_file_keeps_its_dispatcher(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ((*SPREAD, "--dispatcher", "hybridep"), "hybridep reaches 8 ranks"),
         ((*EIGHT, "--dispatcher", "pigeon"), "unknown value 'pigeon'"),
         (
             (*EIGHT, "--dispatcher", "allgather", "--expert-overlap", "on"),
@@ -94,6 +93,34 @@ def test_deepep_has_settings_for_some_numbers_of_ranks(planner: Callable[..., Ou
     assert done.code == 2
     assert "128, 144, 160 ranks" in " ".join(done.stderr.split())
     assert planner("estimate", *job, "128", *flags).code in (0, 1)
+
+
+def test_hybridep_crosses_networks_with_its_rdma(
+    planner: Callable[..., Outcome], planned: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """DeepEP hybrid-ep, docs/README_Hybrid-EP.md: 16 to 64 H100 on InfiniBand, as fast as DeepEP
+    there. Its kernels for EFA stay inside a node."""
+
+    def expert_s(*flags: str) -> float:
+        found: float = planned(*flags)["plans"][0]["estimate"]["time"]["expert_comm_s"]
+        return found
+
+    spread = expert_s(*SPREAD, "--dispatcher", "hybridep")
+    assert spread > 1.5 * expert_s(*EIGHT, "--dispatcher", "hybridep")
+    assert spread == pytest.approx(expert_s(*SPREAD, "--dispatcher", "deepep"), rel=0.02)
+
+    amazon = tmp_path / "p5.yaml"
+    amazon.write_text(
+        "node_groups:\n  - {device: h100-sxm-80gb, count: 4, devices_per_node: 8, "
+        "intra_node: {bandwidth: 450 GB/s}, "
+        "network: {cards: 32, bandwidth: 12.5 GB/s, kind: efa}}\n",
+        encoding="utf-8",
+    )
+    job = ("--cluster", str(amazon), *NODES[4:], *BATCH, "--dispatcher", "hybridep")
+    refused = planner("estimate", *job, *SPREAD)
+    assert refused.code == 2
+    assert "hybridep reaches 8 ranks" in " ".join(refused.stderr.split())
+    assert planner("estimate", *job, *EIGHT).code in (0, 1)
 
 
 def test_searches_try_the_dispatchers_of_the_profile(planner: Callable[..., Outcome]) -> None:

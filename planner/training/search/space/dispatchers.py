@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class DispatcherNeeds:
     """What one dispatcher needs. `runs`: the cluster's devices and fabric have it. `ranks`: numbers
     of ranks it has settings for, none if any. `most_ranks`: as many as lie in one scale-up domain
-    where it does not leave that. `overlaps`: its exchanges may run beside another microbatch."""
+    where the network is none that it crosses. `overlaps`: its exchanges may run beside another
+    microbatch."""
 
     name: str
     runs: bool
@@ -38,7 +39,9 @@ def _needs(scenario: Scenario, name: str, dispatcher: Dispatcher) -> DispatcherN
     ]
     nodes = [group.devices_per_node for group in groups]
     peers = dispatcher.node_devices
-    most = min(domains) if dispatcher.reach == "domain" else None
+    kinds = {group.network.kind for group in groups if group.network is not None}
+    crosses = dispatcher.networks is None or kinds <= set(dispatcher.networks)
+    most = None if crosses else min(domains)
     if peers is not None and set(nodes) != {peers}:
         most = min(*nodes, most or peers)
     vendors = {group.device.vendor for group in groups}
