@@ -7,22 +7,24 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
+from planner.serving.held import HeldPrices
 from planner.serving.latency import Latency
 from planner.serving.load.simulate import Served, Simulation, Work
 from planner.serving.load.steady import Steady, decode_pool, prompt_alone_s, prompts_per_s
-from planner.serving.memory import ServingMemory, serving_memory
-from planner.serving.step import StepCosts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.serving.load.lengths import ClosedLoad
+    from planner.serving.memory import ServingMemory
     from planner.serving.scenario import ServingScenario
+    from planner.serving.step import StepCosts
 
 _ENOUGH = 300
 """Requests of one rank that a simulation takes when a load has more; at least three rounds, and the
 middle ones count for those left out."""
 _FEWEST_ROUNDS = 3
+_HELD = HeldPrices()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,18 +111,15 @@ def estimate_decode_pool(
     )
 
 
-@lru_cache(maxsize=512)
 def prices(scenario: ServingScenario) -> tuple[StepCosts, ServingMemory]:
-    """Steps and memory of a scenario, worked out once."""
-    limits = scenario.engine.scheduler
-    most = limits.max_step_tokens + limits.max_running
-    return StepCosts(scenario, most), serving_memory(scenario)
+    """Steps and memory of a scenario, worked out once as long as there is room for its tables."""
+    return _HELD.of(scenario)
 
 
 def forget_prices() -> None:
     """Free what was worked out for scenarios that will not be asked for again."""
     estimate.cache_clear()
-    prices.cache_clear()
+    _HELD.clear()
 
 
 def holds_a_request(memory: ServingMemory, load: ClosedLoad) -> bool:

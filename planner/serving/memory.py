@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _LOGIT_BYTES = 4
 """Logits are in fp32."""
+_KEPT = 2
+"""Copies of the hidden state that live on while tokens are chosen: the last layer's output and its
+residual."""
 _BUFFERS = 4
 """Copies of the hidden state that live at once in a layer: residual, norm, input and output of a
 product."""
@@ -53,6 +56,8 @@ def serving_memory(scenario: ServingScenario) -> ServingMemory:
     weight_bytes = _weight_bytes(scenario) + _drafter_bytes(scenario)
     activation_bytes = _activation_bytes(scenario)
     other_bytes = 0 if rule.other is None else rule.other.value
+    if rule.across is not None and scenario.degrees.stage_devices > 1:
+        other_bytes += rule.across.value
     if rule.of == "total":
         used = weight_bytes + other_bytes + (activation_bytes if rule.other else 0)
         kv_bytes = capacity * rule.share.value - used
@@ -106,9 +111,29 @@ def _drafter_bytes(scenario: ServingScenario) -> float:
 
 def _activation_bytes(scenario: ServingScenario) -> float:
     """Of a step with the most tokens: a few copies of the hidden state, the widest MLP's product,
-    and logits of the running sequences."""
+    and logits of the running sequences. Where the engine's rule says how many copies of the logits
+    choosing takes, layers are done by then, but for the room of experts' products, which stays
+    (vllm/v1/worker/gpu_model_runner.py, profile_run; vllm/v1/worker/workspace.py)."""
     model, limits, tensor = scenario.model, scenario.engine.scheduler, scenario.degrees.tensor
-    width = _BUFFERS * model.hidden_size + 2 * model.ffn_hidden_size / tensor
-    hidden_bytes = limits.max_step_tokens * width * ACTIVATION_BYTES
-    rows = limits.max_running * scenario.queries
-    return hidden_bytes + rows * model.vocab_size / tensor * _LOGIT_BYTES
+    copies = scenario.engine.memory.logits
+    hidden_bytes = limits.max_step_tokens * model.hidden_size * ACTIVATION_BYTES
+    product_bytes = 2 * limits.max_step_tokens * model.ffn_hidden_size / tensor * ACTIVATION_BYTES
+    layer_bytes = _BUFFERS * hidden_bytes + product_bytes
+    vocabulary_bytes = limits.max_running * model.vocab_size * _LOGIT_BYTES
+    if copies is None:
+        return layer_bytes + scenario.queries * vocabulary_bytes / tensor
+    chosen_bytes = _KEPT * hidden_bytes + copies.value * vocabulary_bytes
+    return max(layer_bytes, chosen_bytes) + _routed_bytes(scenario)
+
+
+def _routed_bytes(scenario: ServingScenario) -> float:
+    """Of the two workspaces of the experts' products: rows of every chosen expert, as wide as the
+    first product or the hidden state, and as the product of the two halves of the first
+    (vllm/model_executor/layers/fused_moe, workspace_shapes)."""
+    model, degrees = scenario.model, scenario.degrees
+    moe = model.moe
+    if moe is None:
+        return 0.0
+    width = moe.ffn_hidden_size * degrees.expert / degrees.stage_devices
+    rows = scenario.engine.scheduler.max_step_tokens * moe.top_k
+    return rows * (max(2 * width, model.hidden_size) + width) * ACTIVATION_BYTES

@@ -8,9 +8,10 @@ them go before.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -80,10 +81,8 @@ class StepCosts:
             1.0 if scenario.drafting is None else scenario.drafting.tokens_per_step
         )
         """Tokens that every decoding sequence gains in a step, on average."""
-        between_s = engine.host.step.value + counts * engine.host.per_sequence.value
-        self._layers_s: list[float] = layers.tolist()
-        self._heads_s: list[float] = heads.tolist()
-        self._between_s: list[float] = between_s.tolist()
+        self._step_s, self._per_sequence_s = engine.host.step.value, engine.host.per_sequence.value
+        self._layers_s, self._heads_s = _table(layers), _table(heads)
         self._launched_s = launches(scenario) * engine.host.launch.value
         self._start_s = sum(part.start_s for part in parts)
         self._prompt_start_s = sum(part.prompt_start_s for part in parts)
@@ -95,20 +94,29 @@ class StepCosts:
         """Those that a step reads, and those that what drafts reads before it."""
         self._device_s: Floats = (layers + heads)[::queries] + self._start_s
         graph = counts[::queries] <= engine.scheduler.graph_tokens
-        self._decoding_s: Floats = (
+        between_s = self._between_s(counts[: self._device_s.size])
+        decoding_s: Floats = (
             np.where(graph, self._device_s, np.maximum(self._device_s, self._launched_s))
-            + between_s[: self._device_s.size]
+            + between_s
         )
         if self._drafter is not None:
             drafts_s = (queries - 1) * self._drafter._device_s
-            self._decoding_s = self._decoding_s + drafts_s[: self._decoding_s.size]
+            decoding_s = decoding_s + drafts_s[: decoding_s.size]
             self._read_parts += [
                 (window, (queries - 1) * one) for window, one in self._drafter._parts
             ]
-        self._decode_s: list[float] = self._decoding_s.tolist()
+        self._decode_s = _table(decoding_s)
+        self._decoding_s: Floats = np.frombuffer(self._decode_s)
+        """The same table, for many steps at once."""
         self._lines = _lines_below(grid, layer_grid_s)
         self._head_s = float((head_grid_s / grid).min())
-        self._step_s = engine.host.step.value
+
+    @property
+    def table_bytes(self) -> int:
+        """What the tables take up, those of what drafts with them."""
+        own = (self._layers_s, self._heads_s, self._decode_s)
+        below = 0 if self._drafter is None else self._drafter.table_bytes
+        return sum(len(one) * one.itemsize for one in own) + self._device_s.nbytes + below
 
     def decode_s(self, sequences: int, context: float) -> float:
         """Seconds in which every sequence decodes one token: of a step over the tokens that it
@@ -156,7 +164,17 @@ class StepCosts:
             device_s += (self._queries - 1) * self._drafter._device_s.item(sequences)
         if sequences:
             device_s += self._start_s + self._reading_s(sequences, context)
-        return max(device_s, self._launched_s) + self._between_s[sequences + len(prompts)]
+        return max(device_s, self._launched_s) + self._between_s(sequences + len(prompts))
+
+    @overload
+    def _between_s(self, sequences: int) -> float: ...
+
+    @overload
+    def _between_s(self, sequences: Floats) -> Floats: ...
+
+    def _between_s(self, sequences: int | Floats) -> float | Floats:
+        """Of the host, between the steps on the device."""
+        return self._step_s + sequences * self._per_sequence_s
 
     def _prompt_device_s(self, decoding: int, prompts: Sequence[Prompt]) -> float:
         """Without the reading of those that decode so many tokens."""
@@ -180,6 +198,11 @@ class StepCosts:
             seen = context if window is None else min(context, sequences * window)
             total_s += token_s * seen
         return total_s
+
+
+def _table(seconds: Floats) -> array[float]:
+    """Eight bytes a value, and a plain number where one is asked for."""
+    return array("d", seconds.tobytes())
 
 
 def _lines_below(tokens: Floats, seconds: Floats) -> tuple[Floats, Floats]:

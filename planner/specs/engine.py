@@ -191,7 +191,12 @@ class MemoryRule(Input):
     """`total`: the share holds weights, activations and KV cache together. `free`: the KV cache
     takes the share of what weights and activations leave."""
     other: Constant[Bytes] | None = None
-    """Graphs, communication buffers and libraries, where the share holds them."""
+    """Graphs and libraries, where the share holds them."""
+    across: Constant[Bytes] | None = None
+    """Buffers of communication besides, where a stage has several devices."""
+    logits: Constant[Number] | None = None
+    """Copies in fp32 of the whole vocabulary, for each of the most running sequences, that live at
+    once while tokens are chosen; none where only one copy of a device's own part is counted."""
     block_tokens: Count
     prefix_cache: Constant[bool] | None = None
     """Whether blocks of earlier prompts are found again by their tokens; none where nothing is

@@ -99,7 +99,7 @@ def test_a_replica_without_room_says_what_would_make_some(
     assert "Does not fit: weights take" in told.stdout
     assert "--tensor 2" in told.stdout
     found = json.loads(planner(*asked, "--json").stdout)["estimate"]
-    assert (found["fits"], found["changes"]) == (False, ["--tensor 2", "--weights int4"])
+    assert (found["fits"], found["changes"]) == (False, ["--tensor 2", "--weights fp8-block"])
     assert found["memory"]["weight_bytes"] > found["memory"]["capacity_bytes"]
 
 

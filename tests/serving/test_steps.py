@@ -11,6 +11,7 @@ from planner.errors import RuleError
 from planner.hardware import collectives
 from planner.hardware.described import topology_from_spec
 from planner.serving.estimate import estimate, estimate_decode_pool, prices
+from planner.serving.held import HeldPrices
 from planner.serving.layer.attention import readings
 from planner.serving.layer.laws import activated, experts_s, fullest, product_s
 from planner.serving.layer.layers import expert_part_s, mlp_part_s
@@ -361,3 +362,19 @@ def test_a_decoding_pool_is_no_busier_than_prompts_are_read() -> None:
     assert running == sorted(running)
     assert running[1] == pytest.approx(4 * running[0], rel=0.3)
     assert running[2] > 10 * running[0]
+
+
+def test_tables_that_had_to_go_are_worked_out_alike() -> None:
+    """Room for two tables of three: each is asked for again after it went, and never three stay."""
+    asked = [scenario(tensor=tensor) for tensor in (1, 2, 4)]
+    each = HeldPrices().of(asked[0])[0].table_bytes
+    held = HeldPrices(2 * each)
+    for one in 2 * asked:
+        costs, memory = held.of(one)
+        assert held.of(one)[0] is costs
+        assert held.table_bytes <= 2 * each
+        fresh, fresh_memory = HeldPrices().of(one)
+        steps = (8, 8 * 2048.0, [Prompt(512, 256)])
+        assert costs.prompt_s(*steps) == fresh.prompt_s(*steps)
+        assert costs.decode_s(8, 8 * 2048) == fresh.decode_s(8, 8 * 2048)
+        assert memory == fresh_memory

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil, isfinite
+from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 from planner.alarm import enforced
@@ -13,9 +14,8 @@ from planner.serving.search.columns import pool_space
 from planner.serving.search.front import front_of
 from planner.serving.search.job import ServingProgress
 from planner.serving.search.plans import scored_offer
-from planner.serving.search.ranking import gap_of, with_offer
+from planner.serving.search.ranking import concluded, with_offer
 from planner.serving.search.rates import RatePricing
-from planner.serving.search.result import ServingSearch
 from planner.serving.search.shortfall import shortfalls
 from planner.serving.search.streams import StreamSearch
 from planner.solver import Solver
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from planner.serving.load.arrivals import Stream
     from planner.serving.search.job import ServingJob
     from planner.serving.search.rates import RatedReplica
+    from planner.serving.search.result import ServingSearch
     from planner.serving.search.space import ReplicaSpace
 
 _FRONT_POINTS = 24
@@ -63,26 +64,20 @@ class OpenSearch:
         offers = self._others
         if found is not None and found.parts is not None:
             offers = with_offer(offers, scored_offer(job, found.parts))
-        scores = [score for score, _ in offers]
-        bound = None if found is None else max([found.bound, *scores[:1]])
-        bound = bound if bound is not None and isfinite(bound) else None
-        ranked = tuple(offer for _, offer in offers[:top])
-        gap = gap_of(scores[0], bound, job) if scores and bound is not None else None
-        closed = gap == 0.0 if scores else found is not None and found.impossible
-        return ServingSearch(
-            objective=job.goal.objective,
-            offers=ranked,
-            kinds=len(self._space.kinds),
+        answer = concluded(
+            job,
+            self._space,
+            offers,
+            None if found is None else found.bound,
+            top=top,
             candidates=0 if found is None else found.candidates,
             priced=len(self._pricing.priced),
-            bound=None if bound is None else job.goal.value(bound, job.load.mean_output),
-            gap=gap,
-            stopped=cut or (Stopped.PROVEN if closed else Stopped.WORK_LIMIT),
-            front=self._front or front_of(ranked),
-            relaxations=() if ranked else self._relaxations,
-            excluded=self._space.excluded,
+            cut=cut,
+            impossible=found is not None and found.impossible,
+            front=self._front,
             solver=self._solver.record,
         )
+        return answer if answer.offers else replace(answer, relaxations=self._relaxations)
 
     def _searched(self, top: int) -> Stopped | None:
         """What cut the search short."""

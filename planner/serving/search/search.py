@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import isclose, isfinite
+from dataclasses import replace
+from math import isclose
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,7 @@ from planner.serving.search.mixing import MixedSearch
 from planner.serving.search.open_search import OpenSearch
 from planner.serving.search.plans import offer_of, scored_offer
 from planner.serving.search.pricing import Pricing
-from planner.serving.search.ranking import gap_of, with_offer
-from planner.serving.search.result import ServingSearch
+from planner.serving.search.ranking import concluded, with_offer
 from planner.serving.search.space import space_of
 from planner.solver import Solver
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from planner.serving.forecast import Offer
     from planner.serving.search.job import ServingJob
     from planner.serving.search.pricing import PricedReplicas
+    from planner.serving.search.result import ServingSearch
     from planner.serving.search.space import ReplicaSpace
 
 _FRONT_SETTINGS = 8
@@ -85,32 +86,28 @@ class _Run:
         mixed = self._mixed
         if mixed is not None and mixed.parts is not None:
             offers = with_offer(offers, scored_offer(job, mixed.parts))
-        scores = [score for score, _ in offers]
         bound = None if mixed is None or self._equal is None else mixed.bound
         if bound is not None and cut:
             bound = max(bound, equal.bound)
-        if bound is not None:
-            bound = max([bound, *scores[:1]])
-            bound = bound if isfinite(bound) else None
-        ranked = tuple(offer for _, offer in offers[:top])
-        gap = gap_of(scores[0], bound, job) if scores and bound is not None else None
-        closed = gap == 0.0 if scores else mixed is not None and mixed.impossible
-        return ServingSearch(
-            objective=job.goal.objective,
-            offers=ranked,
-            kinds=len(self._space.kinds),
+        found = concluded(
+            job,
+            self._space,
+            offers,
+            bound,
+            top=top,
             candidates=equal.candidates,
             priced=len(self._pricing.priced),
-            bound=None if bound is None else job.goal.value(bound, job.load.mean_output),
-            gap=gap,
-            stopped=cut or (Stopped.PROVEN if closed else Stopped.WORK_LIMIT),
-            front=self._front or front_of(ranked),
-            nearest=() if ranked else tuple(offer_of(job, one) for one in equal.closest),
-            relaxations=()
-            if ranked
-            else relaxations_of(job.goal, [one.estimate for one in self._pricing.priced]),
-            excluded=self._space.excluded,
+            cut=cut,
+            impossible=mixed is not None and mixed.impossible,
+            front=self._front,
             solver=self._solver.record,
+        )
+        if found.offers:
+            return found
+        return replace(
+            found,
+            nearest=tuple(offer_of(job, one) for one in equal.closest),
+            relaxations=relaxations_of(job.goal, [one.estimate for one in self._pricing.priced]),
         )
 
     def _searched(self, top: int) -> Stopped | None:
