@@ -11,7 +11,7 @@ import numpy as np
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.layouts.problem import problem_of
 from planner.training.search.mixed.chunk_rooms import ChunkRooms
-from planner.training.search.mixed.rooms import Rooms
+from planner.training.search.mixed.rooms import MemoryLines, Rooms
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.layers import layer_kinds
 
@@ -76,13 +76,16 @@ class TypedCombination:
     @cached_property
     def rooms(self) -> Rooms:
         """How many layers its stages may hold on every type."""
-        types = np.arange(len(self.scenarios))[None]
-        return Rooms.of(self.ideal, self.table, self.batch, types)
+        return Rooms.of(self._lines, np.arange(len(self.scenarios))[None])
 
     @cached_property
     def chunk_rooms(self) -> ChunkRooms:
         """Which divisions of layers over chunks its stages may hold."""
-        return ChunkRooms.of(self.ideal, self.table, self.batch)
+        return ChunkRooms.of(self._lines)
+
+    @cached_property
+    def _lines(self) -> MemoryLines:
+        return MemoryLines(scenario=self.ideal, table=self.table, batch=self.batch)
 
     @cached_property
     def layer_columns(self) -> list[int]:
