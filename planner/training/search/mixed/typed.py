@@ -18,7 +18,7 @@ from planner.workload.layers import layer_kinds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.arrays import Ints
+    from planner.arrays import Floats, Ints
     from planner.plan import Plan
     from planner.stage_layout.problem import LayoutProblem
     from planner.training.batch import Batch
@@ -86,6 +86,11 @@ class TypedCombination:
     @cached_property
     def _lines(self) -> MemoryLines:
         return MemoryLines(scenario=self.ideal, table=self.table, batch=self.batch)
+
+    @cached_property
+    def held_bytes(self) -> dict[tuple[bytes, int], Floats]:
+        """What `splits.held_bytes` has found, by its layers and how many are recomputed."""
+        return {}
 
     @cached_property
     def layer_columns(self) -> list[int]:
