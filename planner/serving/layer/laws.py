@@ -58,11 +58,16 @@ def activated(experts: float, share: float, tokens: Floats) -> Floats:
 
 
 def fullest(experts: float, share: float, tokens: Floats, devices: int) -> tuple[Floats, Floats]:
-    """Experts met and rows of the fullest of so many devices, each with its part of the experts, by
-    chance alone: both are sums of many choices, and the highest of n normal values is on average
-    Φ⁻¹((n − 3/8)/(n + 1/4)) deviations above their mean (Blom 1958)."""
+    """Experts met and rows of the fullest of so many devices, each with its part of the experts."""
     met = activated(experts, share, tokens) / devices
     rows = tokens * share * experts / devices
+    return by_chance(met, rows, experts, devices)
+
+
+def by_chance(met: Floats, rows: Floats, experts: float, devices: int) -> tuple[Floats, Floats]:
+    """The experts met and the rows of a device, which are `met` and `rows` on average, where it is
+    the fullest of so many alike: both are sums of many choices, and the highest of n normal values
+    is on average Φ⁻¹((n − 3/8)/(n + 1/4)) deviations above their mean (Blom 1958)."""
     if devices == 1:
         return met, rows
     above = NormalDist().inv_cdf((devices - 3 / 8) / (devices + 1 / 4))
@@ -75,8 +80,8 @@ def fullest(experts: float, share: float, tokens: Floats, devices: int) -> tuple
 def experts_s(scenario: ServingScenario, tokens: Floats, shared: float = 0.0) -> Floats:
     """Seconds of the routed experts of the slowest device, and of so many `shared` ones that all
     tokens choose. `tokens` route together (of all attention ranks). Weights of the experts that are
-    met are read once; each one's rows are padded by half a tile. Where routing was counted, the
-    mean over the layers."""
+    met are read once; each one's rows are padded by half a tile. Where routing was counted, every
+    device has its own averages; of the slowest, the mean over the layers."""
     moe, degrees = scenario.model.moe, scenario.degrees
     assert moe is not None
     width = moe.ffn_hidden_size * degrees.expert / degrees.stage_devices
@@ -88,6 +93,7 @@ def experts_s(scenario: ServingScenario, tokens: Floats, shared: float = 0.0) ->
     else:
         met = (1 - (1 - placed.chances[..., None]) ** tokens).sum(axis=2)
         rows = placed.chances.sum(axis=2)[..., None] * tokens
+        met, rows = by_chance(met, rows, moe.num_experts, degrees.expert)
     met = np.maximum(met, np.minimum(1.0, tokens * share)) + shared
     rows = rows + tokens * shared
     law = scenario.expert_law()
