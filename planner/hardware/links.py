@@ -38,6 +38,7 @@ class Topology:
         "_domain_of",
         "_first",
         "_groups",
+        "_node_of_rank",
         "_types",
         "devices",
         "fabric",
@@ -66,6 +67,8 @@ class Topology:
         self._first = tuple(accumulate(sizes, initial=0))
         self._types = tuple(dict.fromkeys(self.kinds[node].device for node in self.order))
         self._groups: dict[tuple[object, ...], ProcessGroup] = {}
+        self._node_of_rank: list[int] = []
+        """Worked out when it is first needed."""
         self.devices: int = self._first[-1]
         self.uniform: bool = not fabric.measured and len({kinds[node] for node in order}) == 1
         """Whether all nodes of the job are alike and no link was measured to differ."""
@@ -150,8 +153,9 @@ class Topology:
         if found is None:
             self._check_fits(2, stride, self.devices)
             limit = self._pairs_that_differ(stride) if self.uniform else None
-            found_pairs = self._with(device, geometry.pairs(self.devices, stride, limit=limit))
-            survey = self._survey(found_pairs, self._apart(stride), active=active or stride)
+            found_pairs = geometry.pairs(self.devices, stride, limit=limit)
+            nodes = self._different_nodes(found_pairs, device)
+            survey = self._survey(nodes, self._apart(stride), active=active or stride)
             found = self._groups[key] = group_from(2, survey, trees=self.trees)
         return found
 
@@ -172,15 +176,16 @@ class Topology:
         """The group of these ranks, while `active` devices of a node (all by default) use its
         network cards."""
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
+        nodes = [self._node(rank) for rank in ranks]
         if len(ranks) != 2 or not self.symmetric:
-            survey = self._survey([ranks], apart, active=active)
+            survey = self._survey([nodes], apart, active=active)
             return group_from(len(ranks), survey, trees=self.trees)
-        one, other = map(self._node, ranks)
+        one, other = nodes
         alike = (one == other, self._domain_of[one] == self._domain_of[other])
         key = ("among", *alike, apart, active)
         found = self._groups.get(key)
         if found is None:
-            survey = self._survey([ranks], apart, active=active)
+            survey = self._survey([nodes], apart, active=active)
             found = self._groups[key] = group_from(2, survey, trees=self.trees)
         return found
 
@@ -188,14 +193,20 @@ class Topology:
         """None where all devices are of one type."""
         return None if device is None or len(self._types) == 1 else self._types.index(device)
 
-    def _with(
-        self, device: Device | None, groups: Iterable[Sequence[int]]
-    ) -> Iterable[Sequence[int]]:
-        """The groups that have a device of this type in them; all groups where none has."""
+    def _different_nodes(
+        self, groups: Iterable[Sequence[int]], device: Device | None
+    ) -> list[tuple[int, ...]]:
+        """The nodes of the ranks of groups, in cluster order, where groups on the same nodes count
+        once: of those that have a device of this type in them; of all groups where none has."""
+        if not self._node_of_rank:
+            sizes = [self.kinds[node].devices_per_node for node in self.order]
+            self._node_of_rank = np.repeat(self.order, sizes).tolist()
+        node_of = self._node_of_rank.__getitem__
+        different = list(dict.fromkeys(tuple(map(node_of, ranks)) for ranks in groups))
         if self._type_index(device) is None:
-            return groups
-        known = list(groups)
-        return [ranks for ranks in known if any(self.device(r) == device for r in ranks)] or known
+            return different
+        has_it = {node for node in set(self.order) if self.kinds[node].device == device}
+        return [nodes for nodes in different if not has_it.isdisjoint(nodes)] or different
 
     def _work_out_group(
         self, size: int, stride: int, ranks: range, device: Device | None
@@ -220,18 +231,18 @@ class Topology:
             alike=per_node if whole_nodes else 1,
             limit=limit,
         )
-        survey = self._survey(self._with(device, found), self._apart(stride), active=None)
+        nodes = self._different_nodes(found, device)
+        survey = self._survey(nodes, self._apart(stride), active=None)
         return group_from(size, survey, trees=self.trees)
 
     def _aligned(self, span: int, domains: int, local: int) -> Survey:
         return aligned_survey(self.kinds[self.order[0]], span, domains, local)
 
     def _survey(self, groups: Iterable[Sequence[int]], apart: int, *, active: int | None) -> Survey:
-        """The worst of `groups`, whose members lie `apart` nodes apart. Meanwhile `active` devices
-        of a node (all by default) use its network."""
+        """The worst of `groups`, given by the node of every rank, whose members lie `apart` nodes
+        apart. Meanwhile `active` devices of a node (all by default) use its network."""
         survey = Survey(kinds=set())
-        for ranks in groups:
-            nodes = [self._node(rank) for rank in ranks]
+        for nodes in groups:
             survey.kinds.update(self.kinds[node] for node in nodes)
             survey.leaves_node |= len(set(nodes)) > 1
             members: dict[int, int] = {}
