@@ -338,6 +338,7 @@ class Samples:
             combination_gap=0.0,
             layout_gap=0.0,
             placement_gap=0.0,
+            best_gap=0.0,
             bound_s=31.0,
             stopped=Stopped.PROVEN,
             tied_within=0.1,

@@ -47,6 +47,7 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         combination_gap=(node.get("combination_gap") or node["gap"]).number(at_least=0),
         layout_gap=node["layout_gap"].number(at_least=0),
         placement_gap=node["placement_gap"].number(at_least=0),
+        best_gap=(node.get("best_gap") or node["gap"]).number(at_least=0),
         modules_open=_from_modules(node),
         bound_s=node["bound_s"].optional_number(at_least=0),
         stopped=Stopped(node["stopped"].text(tuple(one.value for one in Stopped))),

@@ -97,6 +97,11 @@ def search_schema() -> Schema:
                 "listed by more than this share: the largest of the three gaps below.",
                 **NUMBER,
             },
+            "best_gap": {
+                "description": "No plan with other degrees, layouts or hosts is faster than the "
+                "best one listed by more than this share.",
+                **NUMBER,
+            },
             "gap_from": {
                 "description": "The decision that the gap comes from; null without a gap.",
                 "enum": ["combination", "modules", "layout", "placement", None],
@@ -219,6 +224,7 @@ def search_schema() -> Schema:
             },
         },
         optional=(
+            "best_gap",
             "gap_from",
             "combination_gap",
             "robust",

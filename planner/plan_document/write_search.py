@@ -30,6 +30,7 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
         "refined": result.refined,
         "proven": result.proven,
         "gap": result.gap,
+        "best_gap": result.best_gap,
         "gap_from": result.gap_from,
         "combination_gap": result.combination_gap,
         "layout_gap": result.layout_gap,

@@ -125,6 +125,9 @@ def how_sure(result: SearchResult) -> str:
         return f"{text}; {cut_short(result.stopped)}{_known(result)}."
     cut = "" if result.stopped is Stopped.WORK_LIMIT else f"; {cut_short(result.stopped)}"
     near = f"within {at_most(result.gap)} of the best" if result.gap else "the best"
+    if len(result.plans) > 1 and at_most(result.best_gap) != at_most(result.gap):
+        first = f"within {at_most(result.best_gap)}" if result.best_gap else "the best"
+        which, near = f"plan 1 is {first}, all {len(result.plans)} are", near
     others = "" if result.gap_from is None else f"; the gap is from {OTHERS[result.gap_from]}"
     return f"{text}{cut}; {which} {near} under the model{others}."
 

@@ -1,7 +1,8 @@
-"""Devices described in a few figures: like a shipped one, or of a generation.
+"""Devices and software profiles that say only what differs from another.
 
-What a description leaves out comes from the file of another device. `like` takes everything from
-it; `generation` takes its kernels and links, inferred, and leaves memory and peaks to be stated.
+What a description leaves out comes from the file of another one. `like` takes everything from it.
+A device's `generation` takes its kernels and links, inferred, and leaves memory and peaks to be
+stated.
 """
 
 from __future__ import annotations
@@ -41,6 +42,20 @@ def completed(tree: Tree, find: Callable[[str], Tree], depth: int = 0) -> Tree:
         base = find(stand_ins().generations[generation])
         return _of_generation(spelled_out(tree), generation, base)
     return tree
+
+
+def completed_profile(tree: Tree, find: Callable[[str], Tree], depth: int = 0) -> Tree:
+    """A software profile with what it leaves to the one it is `like`; `find` gives the content of a
+    named profile's file. Lists and constants that it states replace the other's whole.
+
+    Raises: ValueError for names that are unknown.
+    """
+    like = tree.get("like") if isinstance(tree, dict) else None
+    if not isinstance(like, str):
+        return tree
+    if depth == _DEEPEST:
+        raise ValueError(f"profile {like} is like a profile that is like another, without end")
+    return _laid_over(completed_profile(find(like), find, depth + 1), tree)
 
 
 class StandIns(Input):

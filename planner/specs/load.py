@@ -20,7 +20,7 @@ from planner.specs.files.problems import validate
 from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
 from planner.specs.library import Beside
-from planner.specs.like import completed
+from planner.specs.like import completed, completed_profile
 from planner.specs.model.build import build_model
 from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
@@ -105,14 +105,24 @@ def load_device(name_or_path: str | Path) -> DeviceSpec:
 def load_software(name_or_path: str | Path) -> SoftwareProfile:
     """A software profile. Raises: InputError."""
     document = load_document(catalog.resolve("software", name_or_path))
-    profile = validate(document, SoftwareProfile)
+    profile = software_of(document)
     profile._file = replace(_source(document), content=profile.model_copy())
     return profile
 
 
 def software_of(document: Document) -> SoftwareProfile:
-    """The profile of a document that is no file as it is. Raises: InputError."""
-    return validate(document, SoftwareProfile)
+    """The profile of a document, with what it leaves to the one it is `like`. Raises:
+    InputError."""
+    folder = Path(document.path).parent
+
+    def find(name: str) -> object:
+        return load_document(catalog.refer("software", name, folder)).tree
+
+    try:
+        tree = completed_profile(document.tree, find)
+    except ValueError as error:
+        raise document.error(str(error), ("like",)) from error
+    return validate(replace(document, tree=tree), SoftwareProfile)
 
 
 def parse_cluster(

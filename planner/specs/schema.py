@@ -48,15 +48,18 @@ _MODELS: dict[SchemaKind, type[BaseModel]] = {
     "load": LoadFile,
 }
 _BARE = {"memory": "The capacity alone, with its unit.", "peak": "The dense 16-bit peak."}
-_PARTIAL_IN_RUNS = ("ModelInput", "MoeInput", "MlaInput", "TrainingInput")
+_PARTIAL: dict[SchemaKind, tuple[str, ...]] = {
+    "runs": ("ModelInput", "MoeInput", "MlaInput", "TrainingInput"),
+    "software": ("Fused", "DataShardingSwitch", "RecomputeSwitch", "ScheduleSwitch"),
+}
+"""Mappings that may be stated in part, over those of another file."""
 
 
 def json_schema(kind: SchemaKind) -> dict[str, Any]:
     """The schema of a kind of file."""
     schema = _MODELS[kind].model_json_schema(schema_generator=_Generator)
-    if kind == "runs":
-        for name in _PARTIAL_IN_RUNS:
-            schema["$defs"][name].pop("required", None)
+    for name in _PARTIAL.get(kind, ()):
+        schema["$defs"][name].pop("required", None)
     schema = _short_names(schema)
     head = {"$schema": DIALECT, "$id": f"urn:planner:schema:{kind}:1", "title": f"planner {kind}"}
     return {**head, **{key: value for key, value in schema.items() if key != "title"}}
@@ -102,6 +105,8 @@ class _Generator(GenerateJsonSchema):
             return _bare_or(described)
         if schema["cls"] is MatmulConstants:
             described.pop("required")
+        if schema["cls"] is SoftwareProfile:
+            return _like_another(described)
         return _in_few_figures(described) if schema["cls"] is DeviceSpec else described
 
 
@@ -114,6 +119,14 @@ def _in_few_figures(device: dict[str, Any]) -> dict[str, Any]:
     stated = [{"required": ["like"]}, {"required": ["name", "memory", "peak"]}]
     rest = {key: value for key, value in device.items() if key != "required"}
     return {**rest, "properties": properties, "allOf": [{"anyOf": stated}]}
+
+
+def _like_another(profile: dict[str, Any]) -> dict[str, Any]:
+    """A software profile that is `like` another may leave out all that the other says."""
+    own = [name for name in profile["required"] if name in ("name", "description", "source")]
+    stated = [{"required": ["like", *own]}, {"required": profile["required"]}]
+    rest = {key: value for key, value in profile.items() if key != "required"}
+    return {**rest, "allOf": [{"anyOf": stated}]}
 
 
 def _bare_or(constant: dict[str, Any]) -> dict[str, Any]:

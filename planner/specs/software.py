@@ -46,6 +46,8 @@ class SoftwareProfile(Input):
     """One way a framework is used. Switches are facts about it, constants are measured."""
 
     name: Name
+    like: Text | None = None
+    """A shipped profile, or a profile file: what is left out here is as there."""
     description: Text
     source: Text
     """Where the switches were read: repository, version, files."""

@@ -56,7 +56,7 @@ def test_a_changed_value_does_not_claim_its_file(tmp_path: Path) -> None:
         "cluster slower was changed after it was read from its file",
         "model gpt-7.5b was changed after it was read from its file",
     } <= set(changed.inputs.assumptions)
-    overlapping = api.load_software("megatron-core").model_copy(update={"overlap": ("tensor",)})
+    overlapping = api.load_software(plain.job.software).model_copy(update={"overlap": ()})
     other = api.estimate(cluster, model, software=overlapping, **decided).inputs
     assert other.job.software == plain.job.software
     assert other.job.software_sha256 not in (None, plain.job.software_sha256)

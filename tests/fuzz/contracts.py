@@ -69,11 +69,13 @@ def _broken_search(search: dict[str, Any], plans: list[dict[str, Any]]) -> Itera
         yield f"plans are not in order of their step: {times}"
     if not search["fitting"] <= search["candidates"]:
         yield f"{search['fitting']} of {search['candidates']} combinations fit"
-    for name in ("gap", "combination_gap", "layout_gap", "placement_gap"):
+    for name in ("gap", "best_gap", "combination_gap", "layout_gap", "placement_gap"):
         if not 0 <= search.get(name, 0) <= 1:
             yield f"{name} is {search[name]}"
     if search["proven"] and search["gap"]:
         yield f"proven with a gap of {search['gap']}"
+    if search["best_gap"] > search["gap"]:
+        yield f"the best plan has a gap of {search['best_gap']}, all {search['gap']}"
     decided = [json.dumps(decisions_of(plan)) for plan in plans]
     if len(set(decided)) < len(decided):
         yield "the same plan is listed twice"

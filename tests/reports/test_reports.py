@@ -52,6 +52,26 @@ def test_search_report(samples: Samples, golden: Golden) -> None:
     golden.check("search.txt", as_text(search_report(samples.inputs(), samples.found())))
 
 
+@pytest.mark.parametrize(
+    ("best_gap", "said"),
+    [
+        (0.0071, "plan 1 is within 0.71%, all 3 are within 2.50% of the best under the model"),
+        (0.0, "plan 1 is the best, all 3 are within 2.50% of the best under the model"),
+        (0.025, "the 3 plans are within 2.50% of the best under the model"),
+    ],
+)
+def test_the_gap_of_the_best_plan_is_said_apart(
+    best_gap: float, said: str, samples: Samples
+) -> None:
+    found = replace(
+        samples.found(), layout_gap=0.025, best_gap=best_gap, stopped=Stopped.WORK_LIMIT
+    )
+
+    text = " ".join(as_text(search_report(samples.inputs(), found)).split())
+
+    assert f"{said}; the gap is from stage layouts that were not priced." in text
+
+
 def test_estimate_report(samples: Samples, golden: Golden) -> None:
     ranked = samples.ranked()[0]
     report = estimate_report(samples.inputs(), ranked.plan, ranked.estimate)

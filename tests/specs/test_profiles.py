@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from planner.errors import InputError
@@ -13,6 +17,7 @@ from planner.specs.files.catalog import list_shipped
 from planner.specs.files.document import document_of
 from planner.specs.files.problems import validate
 from planner.specs.load import load_device, load_software
+from planner.specs.schema import json_schema
 from planner.specs.software import SoftwareProfile
 
 
@@ -121,3 +126,43 @@ def test_choices_begin_with_the_default() -> None:
     assert profile.sequence_parallel_options[0] == profile.sequence_parallel
     assert profile.source_file is not None
     assert profile.source_file.path.endswith("megatron-core.yaml")
+
+
+OURS = """name: ours
+like: megatron-core
+description: Megatron Core with one overlap
+source: our launch script
+fused: {rotary: false}
+overlap: [gradient_reduce]
+host_launch: 5 us
+"""
+
+
+def test_a_profile_like_another_states_only_what_differs(tmp_path: Path) -> None:
+    (tmp_path / "ours.yaml").write_text(OURS, encoding="utf-8")
+    base, ours = load_software("megatron-core"), load_software(tmp_path / "ours.yaml")
+
+    assert ours.overlap == ("gradient_reduce",)
+    assert ours.fused == base.fused.model_copy(update={"rotary": False})
+    assert (ours.host_launch.value, ours.host_launch.basis) == (5e-6, "yours")
+    stated = {"name", "like", "description", "source", "fused", "overlap", "host_launch"}
+    assert ours.model_dump(exclude=stated) == base.model_dump(exclude=stated)
+    errors = Draft202012Validator(json_schema("software")).iter_errors(yaml.safe_load(OURS))
+    assert list(errors) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("like: megatron-cor", "did you mean megatron-core?"),
+        ("like: ours.yaml", "without end"),
+        ("like: gone.yaml", "gone.yaml"),
+        ("likes: megatron-core", "did you mean like?"),
+    ],
+)
+def test_a_profile_like_none_is_said(line: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(OURS.replace("like: megatron-core", line), encoding="utf-8")
+
+    with pytest.raises(InputError, match=re.escape(said)):
+        load_software(path)

@@ -57,31 +57,41 @@ def activated(experts: float, share: float, tokens: Floats) -> Floats:
     return met
 
 
+def _above(devices: int) -> float:
+    """Standard deviations by which the highest of so many normal values is above their mean, on
+    average: Φ⁻¹((n − 3/8)/(n + 1/4)) (Blom 1958)."""
+    return NormalDist().inv_cdf((devices - 3 / 8) / (devices + 1 / 4)) if devices > 1 else 0.0
+
+
 def fullest(experts: float, share: float, tokens: Floats, devices: int) -> tuple[Floats, Floats]:
-    """Experts met and rows of the fullest of so many devices, each with its part of the experts."""
+    """Experts met and rows of the fullest of so many devices, each with its part of the experts, by
+    chance alone: both are sums of many choices, so about normal."""
     met = activated(experts, share, tokens) / devices
     rows = tokens * share * experts / devices
-    return by_chance(met, rows, experts, devices)
-
-
-def by_chance(met: Floats, rows: Floats, experts: float, devices: int) -> tuple[Floats, Floats]:
-    """The experts met and the rows of a device, which are `met` and `rows` on average, where it is
-    the fullest of so many alike: both are sums of many choices, and the highest of n normal values
-    is on average Φ⁻¹((n − 3/8)/(n + 1/4)) deviations above their mean (Blom 1958)."""
-    if devices == 1:
-        return met, rows
-    above = NormalDist().inv_cdf((devices - 3 / 8) / (devices + 1 / 4))
-    own = experts / devices
+    above, own = _above(devices), experts / devices
     missed = np.clip(1 - met / own, 0.0, 1.0)
     most_met = np.minimum(own, met + above * np.sqrt(met * missed))
     return most_met, rows + above * np.sqrt(rows * (1 - 1 / devices))
 
 
+def fullest_as_counted(chances: Floats, tokens: Floats, devices: int) -> tuple[Floats, Floats]:
+    """[L, G, T] experts met and rows of each group of experts, were it the fullest: as `fullest`,
+    from the chances [L, G, E / G] of the experts. The slowest of them takes at least as long as the
+    fullest takes on average."""
+    met_each = 1 - (1 - chances[..., None]) ** tokens
+    met, of_group = met_each.sum(axis=2), chances.sum(axis=2)[..., None]
+    rows, share = of_group * tokens, of_group / of_group.sum(axis=1, keepdims=True)
+    above = _above(devices)
+    spread = np.sqrt((met_each * (1 - met_each)).sum(axis=2))
+    most_met = np.minimum(chances.shape[2], met + above * spread)
+    return most_met, rows + above * np.sqrt(rows * (1 - share))
+
+
 def experts_s(scenario: ServingScenario, tokens: Floats, shared: float = 0.0) -> Floats:
     """Seconds of the routed experts of the slowest device, and of so many `shared` ones that all
     tokens choose. `tokens` route together (of all attention ranks). Weights of the experts that are
-    met are read once; each one's rows are padded by half a tile. Where routing was counted, every
-    device has its own averages; of the slowest, the mean over the layers."""
+    met are read once; each one's rows are padded by half a tile. Where routing was counted, the
+    mean over the layers."""
     moe, degrees = scenario.model.moe, scenario.degrees
     assert moe is not None
     width = moe.ffn_hidden_size * degrees.expert / degrees.stage_devices
@@ -91,9 +101,7 @@ def experts_s(scenario: ServingScenario, tokens: Floats, shared: float = 0.0) ->
     if placed is None:
         met, rows = fullest(moe.num_experts, share, tokens, degrees.expert)
     else:
-        met = (1 - (1 - placed.chances[..., None]) ** tokens).sum(axis=2)
-        rows = placed.chances.sum(axis=2)[..., None] * tokens
-        met, rows = by_chance(met, rows, moe.num_experts, degrees.expert)
+        met, rows = fullest_as_counted(placed.chances, tokens, degrees.expert)
     met = np.maximum(met, np.minimum(1.0, tokens * share)) + shared
     rows = rows + tokens * shared
     law = scenario.expert_law()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.specs.defaults import DEFAULT_SOFTWARE
+from planner.specs.defaults import UNSTATED_SOFTWARE
 from planner.specs.files import catalog
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
@@ -199,10 +199,10 @@ class RunLoader:
         stated = self._stated(at, "software")
         if stated:
             return self._load_software(stated[0])
-        assumptions.append(f"run: software {DEFAULT_SOFTWARE} (nothing states another)")
-        if DEFAULT_SOFTWARE not in self._software:
-            self._software[DEFAULT_SOFTWARE] = self._references.software(DEFAULT_SOFTWARE)
-        return self._software[DEFAULT_SOFTWARE]
+        assumptions.append(f"run: software {UNSTATED_SOFTWARE} (nothing states another)")
+        if UNSTATED_SOFTWARE not in self._software:
+            self._software[UNSTATED_SOFTWARE] = self._references.software(UNSTATED_SOFTWARE)
+        return self._software[UNSTATED_SOFTWARE]
 
     def _load_software(self, at: Location) -> SoftwareProfile:
         name = str(self._value(at))

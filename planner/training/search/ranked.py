@@ -20,6 +20,7 @@ from planner.training.confidence.interval import tie_margin, tied
 from planner.training.scenario import resized
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.bounding.tables import GrowingTable
+from planner.training.search.gaps import best_gap, placement_gap
 from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.bounds import WorkBounds, below
 from planner.training.search.idle.nodes import may_idle
@@ -186,10 +187,14 @@ class _Search:
         for run in self.runs if values else ():
             as_slow_s = self.objective.step_s(run.scenario, values[-1])
             layout_gap = max(layout_gap, run.layout_gap(as_slow_s))
-        placement_gap = max(
-            (proof.gap or 0.0 for one in plans for proof in one.proofs), default=0.0
+        hosts_gap = max(map(placement_gap, plans), default=0.0)
+        layouts = (
+            self.objective.least(run.scenario, run.layouts_bound_s)
+            for run in self.runs
+            if run.layouts_bound_s < inf
         )
-        proven = settled and not (gap or layout_gap or placement_gap)
+        known = values and settled
+        proven = settled and not (gap or layout_gap or hosts_gap)
         run = next(iter(self.runs), None) or SearchRun(
             scenario=self.scenario, restrictions=self.restrictions, top=self.top
         )
@@ -205,7 +210,8 @@ class _Search:
                 and self.objective.least(run.scenario, run.modules_bound_s) <= bound
                 for run in self.runs
             ),
-            placement_gap=placement_gap,
+            placement_gap=hosts_gap,
+            best_gap=best_gap(plans, values, (bound, *layouts)) if known else gap,
             layout_gap=layout_gap,
             bound_s=bound if self.objective.by == "step" and bound < inf else None,
             stopped=cut or (Stopped.PROVEN if proven else Stopped.WORK_LIMIT),

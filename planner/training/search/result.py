@@ -173,10 +173,11 @@ class SearchResult:
     `combination_gap` = 1 − bound_s / (time of the slowest plan listed), 0 when no combination that
     was left out can be faster, 1 when nothing is known. Layouts that were not chosen are faster
     than the slowest plan listed by the share `layout_gap` at most, other hosts make a listed plan
-    faster by the share `placement_gap` at most. `gap` is the largest of them. `settled` tells that
-    the walk over the combinations came to its end: the plans are as many as were asked for, or all
-    that fit. Plans whose step takes less than the share `tied_within` longer than the best are too
-    close to it to tell which is faster.
+    faster by the share `placement_gap` at most. `gap` is the largest of them. Nothing is faster
+    than the best plan by more than the share `best_gap`: what was left out is often faster than the
+    slowest plan listed alone. `settled` tells that the walk over the combinations came to its end:
+    the plans are as many as were asked for, or all that fit. Plans whose step takes less than the
+    share `tied_within` longer than the best are too close to it to tell which is faster.
     """
 
     plans: tuple[RankedPlan, ...]
@@ -187,6 +188,7 @@ class SearchResult:
     combination_gap: float
     layout_gap: float
     placement_gap: float
+    best_gap: float
     bound_s: float | None
     stopped: Stopped
     tied_within: float

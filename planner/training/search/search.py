@@ -15,6 +15,7 @@ from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin, tied
 from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
+from planner.training.search.gaps import best_gap, placement_gap
 from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.batches import near_batches
 from planner.training.search.idle.bounds import WorkBounds
@@ -242,8 +243,13 @@ def _result(
         layout_gap = max(one.layout_gap(slowest_s) for one in runs)
     elif not settled:
         gap = 1.0
-    placement_gap = max((proof.gap or 0.0 for one in plans for proof in one.proofs), default=0.0)
-    proven = settled and not (gap or layout_gap or placement_gap)
+    gap_of_best = gap
+    if plans and complete:
+        steps_s = [one.estimate.step_s for one in plans]
+        bounds_s = [inf if bound_s is None else bound_s, *(one.layouts_bound_s for one in runs)]
+        gap_of_best = best_gap(plans, steps_s, bounds_s)
+    hosts_gap = max(map(placement_gap, plans), default=0.0)
+    proven = settled and not (gap or layout_gap or hosts_gap)
     stopped = Stopped.PROVEN if proven else Stopped.WORK_LIMIT
     if cut is not None and not (proven and plans and cut is Stopped.TIME_LIMIT):
         stopped = cut
@@ -255,8 +261,9 @@ def _result(
         settled=settled,
         combination_gap=gap,
         modules_open=bound_s is not None and any(one.modules_bound_s <= bound_s for one in runs),
-        placement_gap=placement_gap,
+        placement_gap=hosts_gap,
         layout_gap=layout_gap,
+        best_gap=gap_of_best,
         bound_s=bound_s if complete else None,
         stopped=stopped,
         tied_within=tie_margin(),

@@ -141,6 +141,9 @@ def assert_true(scenario: Scenario, found: SearchResult, known: SearchResult) ->
         placed_s = [one.estimate.step_s * (1 - (one.proofs[0].gap or 0.0)) for one in found.plans]
         layouts_s = [step_s * (1 - found.layout_gap) for step_s in steps_s[-1:]]
         assert min([found.bound_s, *placed_s, *layouts_s]) <= best_s[0] * (1 + 1e-9)
+    if steps_s and best_s:
+        assert steps_s[0] * (1 - found.best_gap) <= best_s[0] * (1 + 1e-9)
+        assert found.best_gap <= found.gap
     if found.nothing_fits:
         assert known.plans == ()
     if found.settled and not found.combination_gap:

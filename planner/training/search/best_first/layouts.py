@@ -65,6 +65,11 @@ class LayoutBounds:
             return self
         return replace(self, of_combination_s=self.spreads.settled(self.of_combination_s))
 
+    @property
+    def least_s(self) -> float:
+        """Seconds that no such layout takes less than."""
+        return min((self.others_s, *self.of_combination_s.values()))
+
     def gap(self, best: BestPlans, slowest_s: float) -> float:
         """The share by which such a layout may be faster than the plan of its combination, or than
         the slowest plan listed where none of its combination is."""

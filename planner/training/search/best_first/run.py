@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -208,6 +209,12 @@ class SearchRun:
         `slowest_s` (`LayoutBounds.gap`)."""
         known = self.layout_bounds
         return 0.0 if known is None else known.gap(self.best, slowest_s)
+
+    @property
+    def layouts_bound_s(self) -> float:
+        """Seconds that no layout takes less than that was not priced; infinite where there is
+        none."""
+        return inf if self.layout_bounds is None else self.layout_bounds.least_s
 
     @property
     def may_fit(self) -> bool:
