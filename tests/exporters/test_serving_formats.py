@@ -143,6 +143,21 @@ def test_tensorrt_llm_finds_its_settings_in_a_file(tmp_path: Path) -> None:
     assert settings["kv_cache_config"]["free_gpu_memory_fraction"] == 0.85
 
 
+def test_tensorrt_llm_finds_where_experts_lie_in_a_file(tmp_path: Path) -> None:
+    """The file of the expert load balancer's README: of every layer the expert of each slot."""
+    layers = ((0, 1, 2, 3), (3, 0, 2, 1))
+    placed = job("trtllm", POOL, PREFILL, experts={POOL.expert: layers})
+    found = called(SERVING_FORMATS["trtllm"].write(placed), tmp_path, "aggregated")
+    with open(found[found.index("--extra_llm_api_options") + 1]) as file:
+        where = json.load(file)["moe_config"]["load_balancer"]
+    assert yaml.safe_load(Path(where).read_text()) == {
+        "initial_global_assignments": {0: [0, 1, 2, 3], 1: [3, 0, 2, 1]},
+        "num_slots": 4,
+        "layer_updates_per_iter": 0,
+    }
+    assert "moe_config" not in SERVING_FORMATS["trtllm"].write(job("trtllm", POOL))
+
+
 @pytest.mark.parametrize(("engine", "model"), [("vllm", "--model"), ("sglang", "--model-path")])
 def test_dynamo_tells_every_worker_its_mode(engine: str, model: str) -> None:
     manifest = yaml.safe_load(SERVING_FORMATS["dynamo"].write(job(engine, PREFILL, DECODE)))

@@ -92,6 +92,11 @@ def as_trtllm(job: ServingExport) -> str:
         written = f'    settings=$(mktemp)\n    cat > "$settings" {file}\n'
         if DRAFT_MODEL in text:
             written += f'    sed -i "s|{DRAFT_MODEL}|${DRAFT_MODEL}|" "$settings"\n'
+        placement = trtllm.placement(job, pool)
+        if placement:
+            file = heredoc(placement, name="PLACEMENT")
+            written += f'    placement=$(mktemp)\n    cat > "$placement" {file}\n'
+            written += f'    sed -i "s|{trtllm.PLACEMENT}|$placement|" "$settings"\n'
         cases.append(_case(name, trtllm.arguments(job, pool), then=written))
     router = (
         "# The server in front of the pools: trtllm-serve disaggregated -c FILE, where the\n"

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from planner.plan.serving import ServingPool
 
 TARGET = "trtllm-serve"
+PLACEMENT = "EXPERT_PLACEMENT"
+"""Stands for the file that says which experts each device holds."""
 KV = {"bf16": "auto", "fp8": "fp8"}
 
 
@@ -63,6 +65,20 @@ def settings(job: ServingExport, pool: ServingPool) -> dict[str, Any]:
         if stated.method == "model":
             said |= {"decoding_type": "DraftTarget", "speculative_model_dir": DRAFT_MODEL}
         found["speculative_config"] = said
+    if pool.expert in job.experts:
+        found["moe_config"] = {"load_balancer": PLACEMENT}
     if pool.role != "aggregated":
         found["cache_transceiver_config"] = {"backend": "DEFAULT"}
     return found
+
+
+def placement(job: ServingExport, pool: ServingPool) -> list[str]:
+    """Lines of the file of `load_balancer`: of every layer the expert of each slot, which devices
+    hold in a row (examples/wide_ep/ep_load_balancer/README.md); none where experts lie in their
+    order."""
+    layers = job.experts.get(pool.expert, ())
+    if not layers:
+        return []
+    assigned = [f"  {index}: {list(layer)}" for index, layer in enumerate(layers)]
+    slots = f"num_slots: {len(layers[0])}"
+    return ["initial_global_assignments:", *assigned, slots, "layer_updates_per_iter: 0"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from planner.training.batch import FULL, SELECTIVE
 from planner.training.search.layouts.bound import beside_pipeline_s, jitter_share, waited_s
-from planner.training.search.mixed.rooms import Rooms
+from planner.training.search.mixed.rooms import MemoryLines, Rooms
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.step.reduction import tied_reduction_s
 
@@ -123,7 +123,8 @@ class LayoutStages:
         full = batch.granularity == FULL
         replay = table.full_s.min(axis=0)[batch.row][:, present].min(axis=1)
         none = np.zeros((len(batch), 1), dtype=np.int64)
-        rooms = Rooms.of_kinds(scenario, table, batch, none)
+        lines = MemoryLines(scenario=scenario, table=table, batch=batch)
+        rooms = Rooms.of_kinds(lines, none)
         layers = [
             _Layers(number=int(counts[column]), layer_s=kinds[:, column], rooms=of_kind)
             for column, of_kind in zip(held.tolist(), rooms, strict=True)

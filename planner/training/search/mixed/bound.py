@@ -16,7 +16,7 @@ from planner.training.batch import FULL
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import jitter_share
 from planner.training.search.mixed.beside import BesidePasses
-from planner.training.search.mixed.rooms import Rooms, allocated_bytes, rooms_bytes
+from planner.training.search.mixed.rooms import MemoryLines, Rooms, allocated_bytes, rooms_bytes
 from planner.training.search.mixed.speeds import Speeds
 
 if TYPE_CHECKING:
@@ -155,10 +155,11 @@ class _FreeStages:
         held = speeds.kinds_s[..., speeds.held]
         present = speeds.counts[speeds.held] > 0
         best = held.min(axis=1)
+        lines = MemoryLines(scenario=scenario, table=table, batch=batch)
         pace = (held / best[:, None].clip(1e-30))[..., present].min(axis=-1)
         return cls(
             speeds=speeds,
-            rooms=Rooms.of(scenario, table, batch, speeds.types),
+            rooms=Rooms.of(lines, speeds.types),
             pace=pace,
             work_s=best @ speeds.counts[speeds.held],
         )

@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULL, SELECTIVE
-from planner.training.search.mixed.rooms import MemoryLine
+from planner.training.search.mixed.rooms import MemoryLines
 from planner.training.search.mixed.speeds import layer_columns
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
-    from planner.training.batch import Batch
-    from planner.training.costs import CostTable
-    from planner.training.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,9 +35,9 @@ class ChunkRooms:
     filled: Floats
 
     @classmethod
-    def of(cls, scenario: Scenario, table: CostTable, batch: Batch) -> ChunkRooms:
-        """Of the only plan of a batch, whose layers are of one kind; `scenario` and `table` are of
-        the ideal topology."""
+    def of(cls, lines: MemoryLines) -> ChunkRooms:
+        """Of the only plan of a batch, whose layers are of one kind."""
+        scenario, table, batch = lines.scenario, lines.table, lines.batch
         column = int(layer_columns(scenario)[0])
         full = bool(batch.granularity[0] == FULL)
         counted, which = batch.in_flight
@@ -51,8 +48,8 @@ class ChunkRooms:
         kept = float(table.full_bytes[row, column])
         if batch.granularity[0] == SELECTIVE:
             saved = float(table.selective_bytes[row, column])
-        bare = MemoryLine.of(scenario, table, batch, column, replayed=False)
-        least = MemoryLine.of(scenario, table, batch, column, replayed=full)
+        bare = lines.of(column, replayed=False)
+        least = lines.of(column, replayed=full)
         uneven = in_flight - in_flight.mean(axis=1, keepdims=True)
         return cls(
             base=bare.base[0, :, 0],

@@ -9,7 +9,7 @@ microbatches. Letters: N plans, p stages, v chunks, T levels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,10 +45,9 @@ class Rooms:
     each: Floats
 
     @classmethod
-    def of(cls, scenario: Scenario, table: CostTable, batch: Batch, types: Ints) -> Rooms:
-        """`types` [N, T] are indices of the scenario's `candidate_devices`; `scenario` and `table`
-        are of the ideal topology."""
-        return cls.joined(cls.of_kinds(scenario, table, batch, types))
+    def of(cls, lines: MemoryLines, types: Ints) -> Rooms:
+        """`types` [N, T] are indices of the scenario's `candidate_devices`."""
+        return cls.joined(cls.of_kinds(lines, types))
 
     @classmethod
     def joined(cls, kinds: Sequence[Rooms]) -> Rooms:
@@ -66,10 +65,9 @@ class Rooms:
         return replace(self, most=self.most[which], over=self.over[which], each=self.each[which])
 
     @classmethod
-    def of_kinds(
-        cls, scenario: Scenario, table: CostTable, batch: Batch, types: Ints
-    ) -> tuple[Rooms, ...]:
+    def of_kinds(cls, lines: MemoryLines, types: Ints) -> tuple[Rooms, ...]:
         """Of every kind of layer alone, in the order of `layer_columns`."""
+        scenario, table, batch = lines.scenario, lines.table, lines.batch
         chunks = batch.virtual_stages
         fewest = np.maximum(chunks - _ends(batch), 0)
         few = np.where(fewest < chunks, chunks - 1, 0)
@@ -77,13 +75,13 @@ class Rooms:
         room = rooms_bytes(scenario, types)[:, None]
         rooms = []
         for column in layer_columns(scenario).tolist():
-            line = MemoryLine.of(scenario, table, batch, column, replayed=True)
+            line = lines.of(column, replayed=True)
             most = chunks + np.floor((room - line.base) / line.slope + _ROUNDING)
             most = np.maximum(most, few[:, None])
             over = np.full(most.shape, -np.inf)
             each = np.zeros((len(batch), batch.pipeline, 1))
             if full.any():
-                bare = MemoryLine.of(scenario, table, batch, column, replayed=False)
+                bare = lines.of(column, replayed=False)
                 freed = _freed(scenario, table, batch)
                 needed = (bare.base - bare.slope * chunks - room) / freed
                 over = np.where(full, needed, over)
@@ -134,15 +132,13 @@ class MemoryLine:
     def of(
         cls, scenario: Scenario, table: CostTable, batch: Batch, column: int, *, replayed: bool
     ) -> MemoryLine:
-        loads = [_loaded(scenario, batch, column, more, replayed=replayed) for more in (0, 1)]
-        peaks = [stage_peaks(scenario, table, load) for load in loads]
-        copies = [
-            bucket_copies_bytes(scenario, np.add(*stage_parameters(scenario, table, load)))
-            for load in loads
-        ]
-        base, fuller = (allocated_bytes(one).astype(np.float64) for one in peaks)
+        loaded = _loaded(scenario, batch, column, replayed=replayed)
+        peaks = stage_peaks(scenario, table, loaded)
+        parameters = np.add(*stage_parameters(scenario, table, loaded))
+        copies = np.split(bucket_copies_bytes(scenario, parameters), 2, axis=1)
+        base, fuller = np.split(allocated_bytes(peaks).astype(np.float64), 2, axis=1)
         # Buckets stop growing once they are full, so what they grow by is no bound for more layers.
-        filled = np.ceil((1 + peaks[0].slack_fraction) * (copies[1] - copies[0]))
+        filled = np.ceil((1 + peaks.slack_fraction) * (copies[1] - copies[0]))
         even = slope = (fuller - base - filled) / batch.virtual_stages
         if batch.virtual_stages > 1:
             slope = even - _uneven(scenario, table, batch, column, replayed=replayed)
@@ -154,16 +150,42 @@ class MemoryLine:
         )
 
 
-def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:
-    """The batch with a layer of one kind in every chunk, and so many more."""
-    counts = batch.load.counts.copy()
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MemoryLines:
+    """The lines of the plans of a batch, each worked out once; `scenario` and `table` are of the
+    ideal topology."""
+
+    scenario: Scenario
+    table: CostTable
+    batch: Batch
+    known: dict[tuple[int, bool], MemoryLine] = field(default_factory=dict, init=False)
+
+    def of(self, column: int, *, replayed: bool) -> MemoryLine:
+        """Of one kind of layer, with or without one of them recomputed in every chunk, which counts
+        under full recomputation alone."""
+        key = column, replayed and bool((self.batch.granularity == FULL).any())
+        if key not in self.known:
+            self.known[key] = MemoryLine.of(
+                self.scenario, self.table, self.batch, column, replayed=key[1]
+            )
+        return self.known[key]
+
+
+def _loaded(scenario: Scenario, batch: Batch, column: int, *, replayed: bool) -> Batch:
+    """The batch with a layer of one kind in every chunk, and then once more with two."""
+    counts = np.tile(batch.load.counts, (2, 1, 1))
     counts[..., layer_columns(scenario)] = 0
-    counts[..., column] = 1 + more
+    counts[: batch.pipeline, :, column] = 1
+    counts[batch.pipeline :, :, column] = 2
     every = counts.copy()
     every[..., -OUTER_KINDS:] = 0
     leading = np.stack([np.zeros_like(every), every])
-    count = np.full(len(batch), int(replayed), dtype=np.int64)
-    return replace(batch, load=StageLoad(counts=counts, leading=leading), recomputed_layers=count)
+    return replace(
+        batch,
+        load=StageLoad(counts=counts, leading=leading),
+        loads_of=np.tile(np.arange(batch.pipeline), 2),
+        recomputed_layers=np.full(len(batch), int(replayed), dtype=np.int64),
+    )
 
 
 def _ends(batch: Batch) -> Ints:

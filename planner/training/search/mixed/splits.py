@@ -253,7 +253,15 @@ def _corners(chunks: Ints, least: Ints) -> Ints:
 
 
 def held_bytes(of: TypedCombination, chunks: Ints, recomputed: int) -> Floats:
-    """[I, p]: what the allocator holds of every stage with these layers in its chunks [I, p, v]."""
+    """[I, p]: what the allocator holds of every stage with these layers in its chunks [I, p, v].
+    Turns of a combination ask for the same again, so it is kept."""
+    key = chunks.tobytes(), recomputed
+    if key not in of.held_bytes:
+        of.held_bytes[key] = _held_bytes(of, chunks, recomputed)
+    return of.held_bytes[key]
+
+
+def _held_bytes(of: TypedCombination, chunks: Ints, recomputed: int) -> Floats:
     batch, (column, *_) = of.batch, layer_columns(of.ideal)
     if not of.free:
         held = allocated_bytes(stage_peaks(of.ideal, of.table, batch))

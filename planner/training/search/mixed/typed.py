@@ -11,14 +11,14 @@ import numpy as np
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.layouts.problem import problem_of
 from planner.training.search.mixed.chunk_rooms import ChunkRooms
-from planner.training.search.mixed.rooms import Rooms
+from planner.training.search.mixed.rooms import MemoryLines, Rooms
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.arrays import Ints
+    from planner.arrays import Floats, Ints
     from planner.plan import Plan
     from planner.stage_layout.problem import LayoutProblem
     from planner.training.batch import Batch
@@ -76,13 +76,21 @@ class TypedCombination:
     @cached_property
     def rooms(self) -> Rooms:
         """How many layers its stages may hold on every type."""
-        types = np.arange(len(self.scenarios))[None]
-        return Rooms.of(self.ideal, self.table, self.batch, types)
+        return Rooms.of(self._lines, np.arange(len(self.scenarios))[None])
 
     @cached_property
     def chunk_rooms(self) -> ChunkRooms:
         """Which divisions of layers over chunks its stages may hold."""
-        return ChunkRooms.of(self.ideal, self.table, self.batch)
+        return ChunkRooms.of(self._lines)
+
+    @cached_property
+    def _lines(self) -> MemoryLines:
+        return MemoryLines(scenario=self.ideal, table=self.table, batch=self.batch)
+
+    @cached_property
+    def held_bytes(self) -> dict[tuple[bytes, int], Floats]:
+        """What `splits.held_bytes` has found, by its layers and how many are recomputed."""
+        return {}
 
     @cached_property
     def layer_columns(self) -> list[int]:

@@ -12,7 +12,7 @@ from planner.training.memory.stage import stage_peaks
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.fitting import batch_of
 from planner.training.search.mixed.chunk_rooms import ChunkRooms
-from planner.training.search.mixed.rooms import Rooms, allocated_bytes, rooms_bytes
+from planner.training.search.mixed.rooms import MemoryLines, Rooms, allocated_bytes, rooms_bytes
 from planner.training.search.space.restrictions import Restrictions
 from planner.workload.stages import StageLoad
 
@@ -61,9 +61,11 @@ def test_no_stage_holds_more_than_its_room(
         for index in range(len(group)):
             batch = batch_of(scenario.ideal, group, np.array([index]), np.array([1]))
             types = np.arange(2)[None]
-            rooms = Rooms.of(scenario.ideal, run.space.growing.table, batch, types)
+            table = run.space.growing.table
+            lines = MemoryLines(scenario=scenario.ideal, table=table, batch=batch)
+            rooms = Rooms.of(lines, types)
             room = rooms_bytes(scenario.ideal, types)[0]
-            by_chunk = ChunkRooms.of(scenario.ideal, run.space.growing.table, batch)
+            by_chunk = ChunkRooms.of(lines)
             for _ in range(20):
                 layers = random.integers(1, 12, (4, chunks))
                 if chunks > 1:
