@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.specs.files.fields import Input
 from planner.specs.files.source import SourceFile
-from planner.specs.software_parts import DataShardingSwitch, Offload, RecomputeSwitch
+from planner.specs.software_parts import (
+    OFFLOADED_WITH,
+    DataShardingSwitch,
+    Offload,
+    RecomputeSwitch,
+)
 from planner.workload.recompute import modules_of_model
 
 if TYPE_CHECKING:
@@ -55,7 +60,8 @@ def modules_apart(
 ) -> tuple[SoftwareProfile, ChosenModules]:
     """The modules that a switched profile recomputes and offloads otherwise than before, which are
     decisions of a plan, and the profile without them. Modules that the framework of the profile
-    cannot name stay in it; those that the model lacks do not count."""
+    cannot name stay in it, and so do those it offloads only with others, for a rule of its flags to
+    say; those that the model lacks do not count."""
     changes: dict[str, Any] = {}
     chosen = moved = None
     again, usual = after.recompute.selective_modules, before.recompute.selective_modules
@@ -64,7 +70,10 @@ def modules_apart(
         chosen = again
         changes["recompute"] = after.recompute.model_copy(update={"selective_modules": usual})
     there, offload = after.offload.modules, before.offload
-    if there != offload.modules and _can_name(there, offload.modules, offload):
+    apart = there != offload.modules and all(
+        other in there for name in there for other in OFFLOADED_WITH.get(name, ())
+    )
+    if apart and _can_name(there, offload.modules, offload):
         moved = there
         fields = ("modules", "activations", "activations_in_pipelines")
         changes["offload"] = after.offload.model_copy(

@@ -108,7 +108,7 @@ def test_names_in_a_plan_file(planner: Run, tmp_path: Path) -> None:
         ('"g-1"', "plans[0].placement.hosts[1]", HOST),
         ('"name": "c"', "inputs.cluster.name", NAME),
         ('"name": "gpt-7.5b"', "inputs.model.name", NAME),
-        ('"software": "megatron-core"', "inputs.job.software", NAME),
+        ('"software": "megatron-core-overlap"', "inputs.job.software", NAME),
     ):
         assert old in plan
         new = old.replace(old.split('"')[-2], "n$(id)\\n::error::x")

@@ -75,7 +75,7 @@ def test_options_reach_the_search(planner: Callable[..., Outcome], found: Engine
     assert 0 < found.asked["budget"].left_s <= 2.5
     assert (scenario.job.global_batch_size, scenario.job.seq_length) == (96, 1024)
     assert (scenario.job.precision, scenario.job.headroom) == ("fp16", 0.1)
-    assert (scenario.job.devices, scenario.job.software.name) == (512, "megatron-core")
+    assert (scenario.job.devices, scenario.job.software.name) == (512, "megatron-core-overlap")
 
 
 def test_ten_plans_are_asked_for_without_top(

@@ -209,7 +209,7 @@ def test_a_million_tokens_fit_with_chunks_and_offloading(planner: Command, tmp_p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--loss-chunks", "4"), "--loss-chunks: software profile megatron-core has no such"),
+        (("--loss-chunks", "4"), "--loss-chunks: software profile megatron-core-overlap has no"),
         (("--pad-experts", "on"), "--expert-capacity, which is missing"),
         (("--expert-capacity", "0"), "not a number above 0"),
         (("--allocator", "grow"), "'grow' is not one of"),
