@@ -44,6 +44,9 @@ SETTLED, FEW_CHUNKS = 32, 32
 ROUNDS = 4
 """Of these in a row for one case."""
 
+MOST_CHUNKS = 192
+"""Chunks of a pipeline above which simulations are not followed: one program takes a second."""
+
 ENOUGH = 0.005
 """Gap at which simulations need not make it smaller."""
 
@@ -151,6 +154,8 @@ class Spreads:
             number = int(np.argmin([one.min() for one in shares]))
             case = int(shares[number].argmin())
             if (number, case) in closed or shares[number][case] >= 1 - ENOUGH:
+                return
+            if several[number].chunks > MOST_CHUNKS:
                 return
             if not several[number].raise_bound(case, self.budget, rounds=ROUNDS):
                 closed.add((number, case))
