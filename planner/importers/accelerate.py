@@ -100,10 +100,7 @@ def accelerate_statement(source: Source, given: ModelSpec | None) -> Statement:
         workload=_precision(read),
         decisions=decisions,
         devices=devices,
-        stage_layers=None,
-        recompute_layers=None,
         settle=lambda decided, workload, count: _settled(notes, decided, workload, count),
-        problems=(),
         notes=notes,
         place=lambda name: decided_at(document, _PLACES.get(name, ())),
     )

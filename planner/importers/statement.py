@@ -47,10 +47,10 @@ class Statement:
     workload: Mapping[str, int | str]
     decisions: Mapping[str, Decision]
     devices: int | None
-    stage_layers: tuple[int, ...] | None
-    recompute_layers: int | None
+    stage_layers: tuple[int, ...] | None = None
+    recompute_layers: int | None = None
     settle: Callable[[Mapping[str, Decision], Mapping[str, int | str], int], Settled]
-    problems: tuple[PlanProblem, ...]
+    problems: tuple[PlanProblem, ...] = ()
     notes: Notes
     hosts: tuple[tuple[str, ...], Origin] | None = None
     node_devices: int | None = None

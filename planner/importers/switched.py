@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from planner.specs.files.fields import Input
 from planner.specs.files.source import SourceFile
 from planner.specs.software_parts import (
-    OFFLOADED_WITH,
     DataShardingSwitch,
     Offload,
     RecomputeSwitch,
+    offloaded_alone,
 )
 from planner.workload.recompute import modules_of_model
 
@@ -70,9 +70,7 @@ def modules_apart(
         chosen = again
         changes["recompute"] = after.recompute.model_copy(update={"selective_modules": usual})
     there, offload = after.offload.modules, before.offload
-    apart = there != offload.modules and all(
-        other in there for name in there for other in OFFLOADED_WITH.get(name, ())
-    )
+    apart = there != offload.modules and offloaded_alone(there) is None
     if apart and _can_name(there, offload.modules, offload):
         moved = there
         fields = ("modules", "activations", "activations_in_pipelines")

@@ -101,10 +101,7 @@ def toml_statement(source: Source, given: ModelSpec | None) -> Statement:
         workload=_workload(read),
         decisions=decisions,
         devices=_devices(read, degrees),
-        stage_layers=None,
-        recompute_layers=None,
         settle=lambda decided, workload, count: _settled(read, decided, workload, count),
-        problems=(),
         notes=notes,
         place=lambda name: decided_at(document, _known(document, name)),
     )

@@ -11,11 +11,11 @@ from planner.specs.optimizers import MasterType, MomentType, StateType
 from planner.specs.packed import packed_lengths
 from planner.specs.software_parts import (
     MOST_STRIDE,
-    OFFLOADED_WITH,
     Allocator,
     OffloadModule,
     OffloadPlace,
     RecomputeModule,
+    offloaded_alone,
 )
 
 if TYPE_CHECKING:
@@ -264,14 +264,14 @@ class Settings:
 
 
 def _offloaded_together(named: tuple[str, ...]) -> None:
-    for name in named:
-        for other in OFFLOADED_WITH.get(name, ()):
-            if other not in named:
-                raise InputError(
-                    f"--offload-modules: {name} is offloaded only with {other}, which keeps the "
-                    "same tensor",
-                    hint=f"give {name},{other}",
-                )
+    lacking = offloaded_alone(named)
+    if lacking is not None:
+        name, other = lacking
+        raise InputError(
+            f"--offload-modules: {name} is offloaded only with {other}, which keeps the same "
+            "tensor",
+            hint=f"give {name},{other}",
+        )
 
 
 AS_THE_PROFILE = Settings()

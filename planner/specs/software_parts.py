@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -144,6 +145,17 @@ class FullSharding(Input):
 OFFLOADED_WITH: dict[str, tuple[str, ...]] = {"attn_proj": ("core_attn",)}
 """Modules that may be offloaded only with others: the same tensor is kept for both (Megatron-LM
 `transformer_config.py`, `offload_modules`)."""
+
+
+def offloaded_alone(modules: Collection[str]) -> tuple[str, str] | None:
+    """The first module that is offloaded without one it needs beside it, and that one."""
+    lacking = (
+        (name, other)
+        for name in modules
+        for other in OFFLOADED_WITH.get(name, ())
+        if other not in modules
+    )
+    return next(lacking, None)
 
 
 NOTHING_LEFT: dict[str, tuple[str, ...]] = {"moe": ("expert_fc1", "moe_act")}

@@ -97,7 +97,6 @@ def recipe_statement(source: Source, given: ModelSpec | None) -> Statement:
         decisions=decisions,
         devices=None if replicas is None else replicas * math.prod(degrees.values()),
         stage_layers=layers,
-        recompute_layers=None,
         settle=lambda decided, workload, count: _settled(
             notes,
             decided,
@@ -106,7 +105,6 @@ def recipe_statement(source: Source, given: ModelSpec | None) -> Statement:
             copies,
             read.whole(STEP, "local_batch_size") or 1,
         ),
-        problems=(),
         notes=notes,
         place=lambda name: decided_at(document, _PLACES.get(name, ())),
     )

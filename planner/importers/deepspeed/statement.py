@@ -130,8 +130,6 @@ class _Reader:
             workload=workload,
             decisions=decisions,
             devices=None,
-            stage_layers=None,
-            recompute_layers=None,
             settle=completion.settled,
             problems=tuple(setting_problems(self._file.tree)),
             notes=self._notes,

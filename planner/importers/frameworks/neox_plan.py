@@ -82,10 +82,7 @@ def neox_statement(source: Source, given: ModelSpec | None, vocabulary: int | No
         workload=workload,
         decisions=decisions,
         devices=None,
-        stage_layers=None,
-        recompute_layers=None,
         settle=lambda decided, stated, count: _settled(read, decided, stated, count),
-        problems=(),
         notes=notes,
         place=lambda name: decided_at(document, read.place(_KEYS.get(name, name))),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.specs.software_parts import NOTHING_LEFT, OFFLOADED_WITH
+from planner.specs.software_parts import NOTHING_LEFT, OFFLOADED_WITH, offloaded_alone
 from planner.training.batch import NONE, SELECTIVE
 from planner.training.costs import cost_table, joined
 from planner.training.estimate import batch_of_one, shard_of
@@ -145,7 +145,7 @@ def _ways(block: Sequence[tuple[str, str]]) -> Iterator[Treatment]:
             for kind in ("recompute", "offload")
         }
         offloaded = set(names["offload"])
-        with_others = all(set(OFFLOADED_WITH.get(name, ())) <= offloaded for name in offloaded)
+        with_others = offloaded_alone(offloaded) is None
         left = all(offloaded.isdisjoint(NOTHING_LEFT.get(name, ())) for name in names["recompute"])
         if with_others and left:
             yield Treatment(**names)
