@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from planner.specs.device import DeviceSpec
 from planner.specs.files import catalog
 from planner.specs.files.document import Document, document_of
 from planner.specs.files.problems import validate
-from planner.specs.files.source import SourceFile
+from planner.specs.files.source import SourceFile, combined_sha256
 from planner.specs.files.yaml_file import load_document
 from planner.specs.library import Beside
 from planner.specs.like import completed, completed_profile
@@ -92,20 +93,16 @@ def load_device(name_or_path: str | Path) -> DeviceSpec:
     except InputError as error:
         reason = why_unpriced(str(name_or_path))
         raise error if reason is None else InputError(reason) from None
-    document = load_document(path)
-    try:
-        tree = completed(document.tree, lambda name: _description_of(name, path.parent))
-    except ValueError as error:
-        raise document.error(str(error), ("like",)) from error
-    device = validate(replace(document, tree=tree), DeviceSpec, context=Beside(path.parent))
+    document = _completed(load_document(path), completed, _referred)
+    device = validate(document, DeviceSpec, context=Beside(path.parent))
     device._source = _source(document)
     return device
 
 
 def load_software(name_or_path: str | Path) -> SoftwareProfile:
     """A software profile. Raises: InputError."""
-    document = load_document(catalog.resolve("software", name_or_path))
-    profile = software_of(document)
+    document = _with_others(load_document(catalog.resolve("software", name_or_path)))
+    profile = validate(document, SoftwareProfile)
     profile._file = replace(_source(document), content=profile.model_copy())
     return profile
 
@@ -113,16 +110,32 @@ def load_software(name_or_path: str | Path) -> SoftwareProfile:
 def software_of(document: Document) -> SoftwareProfile:
     """The profile of a document, with what it leaves to the one it is `like`. Raises:
     InputError."""
-    folder = Path(document.path).parent
+    return validate(_with_others(document), SoftwareProfile)
+
+
+def _with_others(document: Document) -> Document:
+    return _completed(document, completed_profile, partial(catalog.refer, "software"))
+
+
+def _completed(
+    document: Document,
+    complete: Callable[[object, Callable[[str], object]], object],
+    refer: Callable[[str, Path], Path],
+) -> Document:
+    """A document with what it leaves to others that it is `like`, which `refer` finds from its
+    folder, and with one digest of all of them. Raises: InputError."""
+    digests = [document.sha256]
 
     def find(name: str) -> object:
-        return load_document(catalog.refer("software", name, folder)).tree
+        base = load_document(refer(name, Path(document.path).parent))
+        digests.append(base.sha256)
+        return base.tree
 
     try:
-        tree = completed_profile(document.tree, find)
+        tree = complete(document.tree, find)
     except ValueError as error:
         raise document.error(str(error), ("like",)) from error
-    return validate(replace(document, tree=tree), SoftwareProfile)
+    return replace(document, tree=tree, sha256=combined_sha256(digests))
 
 
 def parse_cluster(

@@ -151,6 +151,20 @@ def test_a_profile_like_another_states_only_what_differs(tmp_path: Path) -> None
     assert list(errors) == []
 
 
+def test_what_a_profile_is_like_shapes_its_digest(tmp_path: Path) -> None:
+    """A plan is stale, too, where the profile changed that its own is like."""
+    base, ours = tmp_path / "base.yaml", tmp_path / "ours.yaml"
+    ours.write_text(OURS.replace("like: megatron-core", "like: base.yaml"), encoding="utf-8")
+    digests = set()
+    for launch in ("6 us", "7 us"):
+        named = OURS.replace("name: ours", "name: base").replace("5 us", launch)
+        base.write_text(named, encoding="utf-8")
+        source = load_software(ours).source_file
+        assert source is not None
+        digests.add(source.sha256)
+    assert len(digests) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

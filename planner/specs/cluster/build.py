@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -36,7 +35,7 @@ from planner.specs.device_parts import DeviceHost
 from planner.specs.files.document import Document
 from planner.specs.files.fields import Constant, Number
 from planner.specs.files.problems import in_order, validate
-from planner.specs.files.source import SourceFile
+from planner.specs.files.source import SourceFile, combined_sha256
 from planner.specs.library import vendor_library
 from planner.specs.names import as_name
 from planner.specs.networks import NetworkKind
@@ -263,13 +262,6 @@ def _host_memory(given: HostInput | None) -> HostMemory:
         link_shared_by=1 if link is None else link.shared_by,
         nvme_bytes_per_s=given.nvme_bandwidth,
     )
-
-
-def combined_sha256(digests: list[str]) -> str:
-    """One digest as it is; of several, the SHA-256 of their hexadecimal texts in a row."""
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _tier(given: TierInput) -> FabricTier:
