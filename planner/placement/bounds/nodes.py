@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.budget import UNLIMITED
+from planner.placement.bounds.large_parts import reached_s, smallest_ring
 from planner.placement.bounds.reach import between_two_nodes, cheapest_hops, link_range
 
 if TYPE_CHECKING:
@@ -113,18 +114,19 @@ def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...], budget: 
     together = sum(cheapest, -wait.hidden_s)
     best_s = max(0.0, float(together.max()))
     for hops, own_s in zip(families, cheapest, strict=True):
-        if not len(hops.sender) or best_s == np.inf:
+        reached = _ring_limits_s(problem, hops) if len(hops.sender) else None
+        if reached is None or best_s == np.inf:
             continue
         low_s = best_s
         high_s = best_s + float(hops.scale.max() * hops.seconds[apart].max())
-        if _can_keep(terms, hops, _limits_s(low_s - together + own_s, hops.scale)):
+        if _can_keep(problem, reached, _limits_s(low_s - together + own_s, hops.scale)):
             continue
         for _ in range(BISECTIONS):
             budget.check()
             middle_s = (low_s + high_s) / 2
             limits = _limits_s(middle_s - together + own_s, hops.scale)
             low_s, high_s = (
-                (low_s, middle_s) if _can_keep(terms, hops, limits) else (middle_s, high_s)
+                (low_s, middle_s) if _can_keep(problem, reached, limits) else (middle_s, high_s)
             )
         best_s = low_s
     return best_s
@@ -137,57 +139,31 @@ def _limits_s(left_s: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArra
     return np.divide(left_s, scale, out=free, where=scale > 0)
 
 
-def _can_keep(terms: Terms, hops: Hops, limits_s: NDArray[np.float64]) -> bool:
-    """Whether enough nodes reach enough others for every row, tightest limits first."""
-    problem = terms.problem
-    count = np.bincount(problem.node_class, minlength=problem.classes)
+def _ring_limits_s(
+    problem: PlacementProblem, hops: Hops
+) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+    """For every set of classes that some row allows, [sets, K]: from which hop on nodes reach
+    enough others for a ring; and the set of every row. None where some column is in no ring."""
     ring = np.zeros(problem.columns, dtype=bool)
     ring[hops.sender] = True
     if not ring.all():
-        return True
-    enough = np.zeros(problem.classes, dtype=bool)
-    for rows_filled, row in enumerate(np.argsort(limits_s, kind="stable"), start=1):
-        near = hops.seconds <= limits_s[row]
-        near &= problem.row_class_allowed[row][:, None] & problem.row_class_allowed[row]
-        enough |= _in_large_parts(near, count, _smallest_ring(hops))
-        if int(count[enough].sum()) < rows_filled * problem.columns:
-            return False
-    return True
+        return None
+    count = np.bincount(problem.node_class, minlength=problem.classes)
+    sets, set_of = np.unique(problem.row_class_allowed, axis=0, return_inverse=True)
+    nodes = smallest_ring(hops)
+    return np.array([reached_s(hops, count, each, nodes) for each in sets]), set_of.ravel()
 
 
-def _smallest_ring(hops: Hops) -> int:
-    """Number of nodes in the smallest ring that the hops form."""
-    following = dict(zip(hops.sender.tolist(), hops.receiver.tolist(), strict=True))
-    if len(following) < len(hops.sender):
-        return 2
-    smallest = len(following)
-    for start in following:
-        length, at = 1, following[start]
-        while at != start and at in following and length < smallest:
-            length, at = length + 1, following[at]
-        smallest = min(smallest, length)
-    return smallest
-
-
-def _in_large_parts(
-    near: NDArray[np.bool_], count: NDArray[np.int64], size: int
-) -> NDArray[np.bool_]:
-    """Bool [K]: classes in connected parts of the graph `near` [K, K] that hold at least `size`
-    nodes."""
-    joined = near | near.T
-    part = np.full(len(count), -1)
-    found = np.zeros(len(count), dtype=bool)
-    for start in range(len(count)):
-        if part[start] >= 0 or count[start] == 0:
-            continue
-        members = np.zeros(len(count), dtype=bool)
-        members[start] = True
-        frontier = members
-        while frontier.any():
-            frontier = joined[frontier].any(axis=0) & ~members & (count > 0)
-            members = members | frontier
-        part[members] = start
-        alone = int(members.sum()) == 1 and not near[start, start]
-        if not alone and int(count[members].sum()) >= size:
-            found |= members
-    return found
+def _can_keep(
+    problem: PlacementProblem,
+    reached: tuple[NDArray[np.float64], NDArray[np.int64]],
+    limits_s: NDArray[np.float64],
+) -> bool:
+    """Whether enough nodes reach enough others for every row, tightest limits first."""
+    count = np.bincount(problem.node_class, minlength=problem.classes)
+    least_s, set_of = reached
+    order = np.argsort(limits_s, kind="stable")
+    near = least_s[set_of[order]] <= limits_s[order, None]
+    enough = np.logical_or.accumulate(near, axis=0) @ count
+    needed = (1 + np.arange(problem.rows)) * problem.columns
+    return bool((enough >= needed).all())

@@ -172,7 +172,8 @@ class SearchRun:
             self.report("refining")
             if walk.refined == early:
                 early = None
-                self._improve_layouts(walk)
+                if self._computes_most():
+                    self._improve_layouts(walk)
         self.bound_s, self.done = walk.bound_s, walk.done
         if self.may_fit:
             self.budget.check()
@@ -283,6 +284,12 @@ class SearchRun:
         combinations = Combinations(scenario=self.scenario, groups=tuple(self.space.fitting))
         self._listed = ListedPlans(combinations, self._fastest_listed)
         self._tried += self._listed.price_some(budget)
+
+    def _computes_most(self) -> bool:
+        """Whether the best plan computes for most of its step: elsewhere, layers that move gain
+        little."""
+        time = self.best.kept[0].estimate.time if self.best.kept else None
+        return time is not None and time.compute_s + time.recompute_s > time.step_s / 2
 
     def _improve_layouts(self, walk: Refinement) -> None:
         if self.improve is None or is_mixed(self.scenario.ideal):
