@@ -66,7 +66,7 @@ def test_passes_of_many_layers_are_those_of_each(name: str, software: str) -> No
     )
     scenario = build_scenario(cluster, model, job)
     sent = [
-        replace(shard, dispatcher=dispatcher, expert_overlap=overlap)
+        shard._replace(dispatcher=dispatcher, expert_overlap=overlap)
         for shard in SHARDS
         for dispatcher in profile.expert.dispatcher_options
         for overlap in (False, True)
