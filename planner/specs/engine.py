@@ -26,6 +26,8 @@ from planner.specs.files.yaml_file import load_document
 
 Arithmetic = Literal["bf16", "fp8", "nvfp4"]
 Share = Annotated[Fraction, Field(gt=0)]
+Kernels = Annotated[int, Field(ge=0, le=1_000)]
+"""How many a part of a layer has; none where another one holds them."""
 
 
 class KernelLaw(Input):
@@ -123,13 +125,15 @@ class LayerCounts(Input):
 
     basis: Basis
     source: Text
-    attention: Count
-    latent_attention: Count
+    attention: Kernels
+    latent_attention: Kernels
     """Attention over a compressed KV cache."""
-    mlp: Count
-    experts: Count
-    """A mixture, its shared expert included."""
-    indexer: Count
+    mlp: Kernels
+    experts: Kernels
+    """A mixture, without its shared experts."""
+    shared_experts: Kernels
+    """Shared experts whose products are their own: with their sum."""
+    indexer: Kernels
     """What picks the keys of sparse attention, beside its products."""
 
 
@@ -239,6 +243,9 @@ class EngineProfile(Input):
     host: HostTimes
     small_kernels: LayerCounts
     """Elementwise kernels of a recorded graph: norms, rotation, KV write, activation, selection."""
+    reduces_norms: Constant[bool] | None = None
+    """Whether the all-reduce at the end of a part holds the norm after it. Where one rank has
+    nothing to reduce, each part has one kernel more; none: norms are among the kernels."""
     launches: LayerCounts
     """Everything that the host launches for a step with a prompt, which no graph holds."""
     kernels: dict[str, KernelTable]
