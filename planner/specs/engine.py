@@ -30,6 +30,14 @@ Kernels = Annotated[int, Field(ge=0, le=1_000)]
 """How many a part of a layer has; none where another one holds them."""
 
 
+class Untuned(Input):
+    """Products that a library of tuned kernels has none for."""
+
+    shapes: tuple[tuple[Count, Count], ...]
+    """Columns of the weights, and the dimension that is summed."""
+    chain: Seconds
+
+
 class KernelLaw(Input):
     """Time of one kernel: floor + (traffic^x + arithmetic^x + chain^x)^(1/x), where traffic and
     arithmetic are seconds at the stated shares of the device's rates, and the chain is as long as
@@ -46,6 +54,13 @@ class KernelLaw(Input):
     chain: Seconds = 0.0
     """For each element of the summed dimension, which such a kernel does not divide among
     processors."""
+    untuned: Untuned | None = None
+
+    def chain_of(self, n: float, k: float) -> float:
+        """Of a product of [T, k] x [k, n]."""
+        if self.untuned is not None and (n, k) in self.untuned.shapes:
+            return self.untuned.chain
+        return self.chain
 
 
 class ExpertLaw(KernelLaw):

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from planner.specs.engine import Gather
+from planner.specs.engine import Gather, Untuned
 from planner.specs.files import catalog
 from planner.specs.files.fields import Count, Fraction, Input, Seconds, Text
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 
 if TYPE_CHECKING:
-    from planner.specs.engine import EngineProfile
+    from planner.specs.engine import EngineProfile, KernelTable
 
 _EQUAL = ("mode", "engine", "model", "family", "device", "input_length", "output_length")
 
@@ -55,6 +55,9 @@ class LaunchSettings:
     least: float | None = None
     """Lengths are uniform from this share of the stated ones on."""
     drafts: bool = False
+    untuned: Untuned | None = None
+    """Products in `weights` that the image had no tuned kernels for."""
+    weights: str = ""
 
     def applied(self, engine: EngineProfile) -> EngineProfile:
         """The engine as it was launched."""
@@ -70,8 +73,19 @@ class LaunchSettings:
             step = host.step.model_copy(update={"value": self.step_s})
             host = host.model_copy(update={"step": step})
         kv_format = self.kv_format or engine.kv_format
-        changed = {"scheduler": scheduler, "memory": memory, "host": host, "kv_format": kv_format}
+        changed: dict[str, object] = {"scheduler": scheduler, "memory": memory, "host": host, "kv_format": kv_format}
+        if self.untuned is not None:
+            changed["kernels"] = {
+                name: self._without_tuning(table) for name, table in engine.kernels.items()
+            }
         return engine.model_copy(update=changed)
+
+    def _without_tuning(self, table: KernelTable) -> KernelTable:
+        law = table.products.get(self.weights)
+        if law is None:
+            return table
+        slow = law.model_copy(update={"untuned": self.untuned})
+        return table.model_copy(update={"products": table.products | {self.weights: slow}})
 
 
 AS_STATED = LaunchSettings()
@@ -141,6 +155,8 @@ class EngineLaunch(Input):
     least: Fraction | None = None
     drafts: bool = False
     """Tokens were drafted, and how many were accepted is not stated."""
+    untuned: Untuned | None = None
+    """Products that the image had no tuned kernels for."""
 
     def settings(self, row: Launched) -> LaunchSettings:
         """What it sets for a row."""
@@ -160,6 +176,8 @@ class EngineLaunch(Input):
             rounds=self.rounds,
             least=self.least,
             drafts=self.drafts,
+            untuned=self.untuned,
+            weights="" if self.untuned is None else row.weights,
         )
 
 
