@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,8 @@ from planner.specs.files.fields import (
 from planner.specs.files.problems import validate
 from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
+from planner.specs.like import completed_profile
+from planner.specs.load import completed_document
 
 Arithmetic = Literal["bf16", "fp8", "nvfp4"]
 Share = Annotated[Fraction, Field(gt=0)]
@@ -242,6 +245,8 @@ class EngineProfile(Input):
     """One serving engine at some version."""
 
     name: Name
+    like: Text | None = None
+    """Another engine file that has what this one does not state."""
     version: Text
     description: Text
     source: Text
@@ -293,6 +298,8 @@ class EngineProfile(Input):
 def load_engine(name_or_path: str | Path) -> EngineProfile:
     """A serving engine. Raises: InputError."""
     document = load_document(catalog.resolve("engine", name_or_path))
+    refer = partial(catalog.refer, "engine")
+    document = completed_document(document, completed_profile, refer)
     engine = validate(document, EngineProfile)
     engine._file = SourceFile(path=document.path, sha256=document.sha256)
     return engine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from planner.specs.engine import Gather, Untuned
 from planner.specs.files import catalog
-from planner.specs.files.fields import Count, Fraction, Input, Seconds, Text
+from planner.specs.files.fields import Count, Fraction, Input, RequestsPerSecond, Seconds, Text
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 
@@ -45,6 +45,8 @@ class LaunchSettings:
     kv_format: Literal["bf16", "fp8"] | None = None
     max_step_tokens: int | None = None
     max_running: int | None = None
+    mixed: bool | None = None
+    chunked: bool | None = None
     poll_steps: int | None = None
     gather: Gather | None = None
     memory_share: float | None = None
@@ -61,7 +63,7 @@ class LaunchSettings:
 
     def applied(self, engine: EngineProfile) -> EngineProfile:
         """The engine as it was launched."""
-        names = ("max_step_tokens", "max_running", "poll_steps", "gather")
+        names = ("max_step_tokens", "max_running", "mixed", "chunked", "poll_steps", "gather")
         stated = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         scheduler = engine.scheduler.model_copy(update=stated)
         memory = engine.memory
@@ -73,7 +75,12 @@ class LaunchSettings:
             step = host.step.model_copy(update={"value": self.step_s})
             host = host.model_copy(update={"step": step})
         kv_format = self.kv_format or engine.kv_format
-        changed: dict[str, object] = {"scheduler": scheduler, "memory": memory, "host": host, "kv_format": kv_format}
+        changed: dict[str, object] = {
+            "scheduler": scheduler,
+            "memory": memory,
+            "host": host,
+            "kv_format": kv_format,
+        }
         if self.untuned is not None:
             changed["kernels"] = {
                 name: self._without_tuning(table) for name, table in engine.kernels.items()
@@ -147,6 +154,9 @@ class EngineLaunch(Input):
     `max_step_tokens`, where both are stated."""
     prompts_in_step: Count | None = None
     """A step holds so many of the longest prompts."""
+    mixed: bool | None = None
+    chunked: bool | None = None
+    """As `Scheduler` has them."""
     poll_steps: Count | None = None
     gather: Gather | None = None
     memory_share: Fraction | None = None
@@ -169,6 +179,8 @@ class EngineLaunch(Input):
         return LaunchSettings(
             kv_format=self.kv_format,
             max_step_tokens=tokens,
+            mixed=self.mixed,
+            chunked=self.chunked,
             poll_steps=self.poll_steps,
             gather=self.gather,
             memory_share=self.memory_share,
@@ -204,6 +216,16 @@ class DataParallelPool(Input):
     source: Text
 
 
+class ReplayedTraces(Input):
+    """Traces whose requests come as a Poisson process: how many in a second, by name. Runs on fewer
+    than `devices` are of one of several replicas that take them in turn."""
+
+    of: LaunchMatch
+    source: Text
+    devices: Count
+    rates: dict[str, RequestsPerSecond]
+
+
 class Launches(Input):
     """The file of launches."""
 
@@ -211,6 +233,7 @@ class Launches(Input):
     cold_starts: tuple[ColdStart, ...]
     offline_work: tuple[OfflineWork, ...]
     data_parallel_pools: tuple[DataParallelPool, ...]
+    traces: tuple[ReplayedTraces, ...]
 
 
 def launched_with(row: Launched) -> LaunchSettings:
@@ -230,6 +253,15 @@ def is_data_parallel(row: Launched) -> bool:
     """Whether the attention of a pool that decodes is data-parallel, although its table does not
     say so."""
     return any(one.of.holds(row) for one in shipped_launches().data_parallel_pools)
+
+
+def trace_rate(row: Launched, name: str) -> tuple[float, int] | None:
+    """Requests per second of a trace, and over how many devices they are spread; None for a trace
+    that is not known."""
+    for one in shipped_launches().traces:
+        if one.of.holds(row) and name in one.rates:
+            return one.rates[name], one.devices
+    return None
 
 
 def offline_requests(row: Launched) -> int | None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from planner.serving.load.arrivals import drawn
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
@@ -17,11 +18,14 @@ from planner.validation.serving.launches import (
     launched_with,
     offline_requests,
     starts_cold,
+    trace_rate,
 )
 from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
+    from planner.serving.load.arrivals import OpenLoad
+    from planner.validation.serving.launches import Launched
     from planner.validation.serving.named import OwnEngine
     from planner.validation.serving.table import ServingRow
 
@@ -32,6 +36,9 @@ USUAL_ROUNDS = 10
 _DRAFTS = "decodes with drafts, and how many are accepted is not stated"
 _SPREAD = re.compile(r"uniform in \[(0?\.[0-9]+|[01](?:\.0*)?), 1\]")
 _COUNTS = re.compile(r"[0-9]+")
+_TRACE = re.compile(r"trace (\S+)")
+_ONE_OF_SEVERAL = "one replica of a data-parallel run"
+_SEED = 1
 _ROUNDS = re.compile(r"([0-9]+) requests per unit of concurrency")
 
 
@@ -50,6 +57,8 @@ class ServingCase:
     """How the replicas of the scenario, and of `prefill`, were launched."""
     starts_cold: bool = False
     """The first requests waited for kernels to be compiled."""
+    arrivals: OpenLoad | None = None
+    """Requests that come at times of their own, as those of a trace; None for a closed loop."""
 
 
 def why_implausible(row: ServingRow) -> str | None:
@@ -85,10 +94,26 @@ def case_of(row: ServingRow, own: OwnEngine | None = None) -> ServingCase:
             settings=settings,
             load=replace(load, concurrency=requests, rounds=rounds, least=least),
             starts_cold=starts_cold(launched),
+            arrivals=_arrivals(row, launched, load),
         )
     if mode == "disagg":
         return _disaggregated(row, own)
     raise RowError(f"mode is {mode[:40]!r}; agg and disagg are known")
+
+
+def _arrivals(row: ServingRow, launched: Launched, load: ClosedLoad) -> OpenLoad | None:
+    """Of a row that replays a trace, as a Poisson process at its rate. Raises: RowError."""
+    if row.text("load_kind") != "trace":
+        return None
+    name = _TRACE.match(row.text("lengths"))
+    known = None if name is None else trace_rate(launched, name[1])
+    if known is None:
+        raise RowError("load_kind 'trace': how often its requests come is not known")
+    rate_per_s, devices = known
+    alone = _ONE_OF_SEVERAL not in row.text("notes")
+    replicas = 1 if alone else max(1, devices // row.required("devices"))
+    requests = drawn(load, rate_per_s=rate_per_s, poisson=True, seed=_SEED)
+    return replace(requests, replicas=replicas)
 
 
 def _disaggregated(row: ServingRow, own: OwnEngine | None) -> ServingCase:
@@ -165,10 +190,10 @@ def _aggregated(row: ServingRow) -> ServingDegrees:
 
 def _load(row: ServingRow) -> ClosedLoad:
     kind, lengths = row.text("load_kind"), row.text("lengths")
-    if kind not in ("concurrency", "batch", "offline"):
+    if kind not in ("concurrency", "batch", "offline", "trace"):
         raise RowError(f"load_kind {kind!r}: arrivals over time are not stated")
     spread, rounds = _SPREAD.search(lengths), _ROUNDS.search(lengths)
-    many = 1 if kind == "offline" else USUAL_ROUNDS
+    many = 1 if kind in ("offline", "trace") else USUAL_ROUNDS
     return ClosedLoad(
         concurrency=_clients(row),
         input_tokens=_length(row, "input_length"),
@@ -199,9 +224,10 @@ def _clients(row: ServingRow) -> float:
 def _stated_clients(row: ServingRow) -> float:
     """Requests under way; of offline work all there are, the middle of a stated range."""
     counts = [int(count) for count in _COUNTS.findall(row.text("load"))]
-    if row.text("load_kind") == "offline":
+    if row.text("load_kind") in ("offline", "trace"):
         if not counts:
-            raise RowError("offline: how many requests there were is not stated")
+            kind = row.text("load_kind")
+            raise RowError(f"{kind}: how many requests there were is not stated")
         return sum(counts) / len(counts)
     clients = row.number("load")
     if not clients:
