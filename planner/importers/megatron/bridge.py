@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from planner.errors import InputError
 from planner.importers.megatron.bridge_fields import (
+    FIELD_OF,
     SWITCHES,
     TOGETHER,
     VALUES,
@@ -74,8 +75,7 @@ def bridge_launch(source: Source, *, vocabulary: int | None = None) -> Launch:
     if unread:
         notes.left_out.append(f"overrides without a place here: {listed(unread)}")
     start = Origin(source.path, 1, 1)
-    names = {flag: key for key, flag in reversed(VALUES.items())}
-    names |= {flag: key for key, (flag, _) in SWITCHES.items()}
+    names = FIELD_OF | {flag: key for key, (flag, _) in SWITCHES.items()}
     checked = Flags(flags, path=source.path, origin=start, names=names)
     _needs_model(checked, source)
     return launch_of(checked, notes, script="", devices=None, vocabulary=vocabulary)

@@ -82,6 +82,8 @@ VALUES = {
     "tokenizer.tokenizer_model": "--tokenizer-model",
     "tokenizer.vocab_size": "--vocab-size",
 }
+FIELD_OF = {flag: field for field, flag in reversed(VALUES.items())}
+"""The first field that stands for a flag with a value."""
 SWITCHES = {
     "model.add_qkv_bias": ("--add-qkv-bias", True),
     "model.qk_layernorm": ("--qk-layernorm", True),
