@@ -7,10 +7,11 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from planner.importers.shell.text import Origin
+from planner.importers.values import decided_at
 
 if TYPE_CHECKING:
     from planner.errors import InputError
+    from planner.importers.shell.text import Origin
     from planner.specs.files.document import Document, Location
 
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
@@ -20,7 +21,7 @@ _DEEPEST = 8
 _NUMBER = re.compile(r"\s*\d{1,12}(?:\.\d{1,12})?\s*")
 
 
-class Configuration:
+class References:
     """One file, with the references in it followed."""
 
     def __init__(self, document: Document) -> None:
@@ -77,10 +78,7 @@ class Configuration:
 
     def place(self, at: Location) -> Origin:
         """Where a location stands, or the nearest group around it that the file has."""
-        while at and at not in self.document.marks:
-            at = at[:-1]
-        place = self.document.marks[at].place
-        return Origin(self.document.path, place.line, place.column)
+        return decided_at(self.document, at)
 
     def error(self, message: str, at: Location) -> InputError:
         """An error at a location."""
