@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from planner.importers.megatron import nemo_keys as keys
 from planner.importers.megatron.command import Command, CommandWord, Flag
-from planner.importers.megatron.nemo_references import References
+from planner.importers.megatron.nemo_references import HydraFile
 from planner.importers.megatron.unread import NOT_MODELLED
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Reading:
     """One file."""
 
     def __init__(self, document: Document) -> None:
-        self.file = References(document)
+        self.file = HydraFile(document)
 
     def command(self) -> Command:
         flags = (

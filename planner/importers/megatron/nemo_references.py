@@ -21,7 +21,7 @@ _DEEPEST = 8
 _NUMBER = re.compile(r"\s*\d{1,12}(?:\.\d{1,12})?\s*")
 
 
-class References:
+class HydraFile:
     """One file, with the references in it followed."""
 
     def __init__(self, document: Document) -> None:
