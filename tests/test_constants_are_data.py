@@ -213,7 +213,16 @@ def test_what_a_file_leaves_out_comes_from_the_general_file(
 
 @pytest.mark.parametrize(
     "module",
-    ["device", "device_parts", "software", "software_parts", "experts", "library", "engine"],
+    [
+        "device",
+        "device_parts",
+        "software",
+        "software_parts",
+        "software_offload",
+        "experts",
+        "library",
+        "engine",
+    ],
 )
 def test_no_field_of_a_constant_has_a_number_for_a_default(module: str) -> None:
     """Counts that are switches, such as `loss_copies`, may be 0."""
