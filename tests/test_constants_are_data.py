@@ -90,7 +90,12 @@ ALLOWED = {
     },
     "serving/search/open_search.py": {"_FRONT_POINTS": "how many are shown"},
     "serving/search/shortfall.py": {"_LOW": "effort"},
-    "serving/search/space.py": {"_STAGES": "the space", "_CHUNKS": "the space"},
+    "serving/search/space.py": {"_CHUNKS": "the space"},
+    "serving/search/degrees.py": {
+        "_STAGES": "the space",
+        "_MOST_STAGES": "the space",
+        "_MOST_NAMED": "length of a message",
+    },
     "serving/load/arrivals.py": {"DRAWN": "effort", "WARM_UP": "effort"},
     "serving/open_estimate.py": {"_SATURATED": "effort", "_FEWEST_ROUNDS": "effort"},
     "serving/estimate.py": {"_ENOUGH": "effort", "_FEWEST_ROUNDS": "effort"},
