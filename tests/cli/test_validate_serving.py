@@ -330,3 +330,19 @@ def test_a_replayed_trace_is_met_by_the_release_that_ran_it(
     assert abs(found["ttft"]["error"]) < 0.1
     (error,) = document["errors"]
     assert "how often its requests come is not known" in error["message"]
+
+
+def test_published_launches_know_degrees_and_kernels_of_mixtures(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """DeepSeek in fp8 on eight B200 under TensorRT-LLM, 64 clients: InferenceX of 2 November 2025,
+    launched with attention data parallelism and DeepGEMM's experts, which its table leaves out."""
+    header = f"{HEADER},source,measured,expert"
+    stated = GOOD.replace("llama-3.1-70b,h200-sxm", "deepseek-r1,b200-sxm").replace(
+        "vllm", "trtllm"
+    )
+    known = stated.replace("concurrency,16", "concurrency,64") + ",inferencex-via-aiconfigurator"
+    rows = (known + ",2025-11-02,1", known.replace("a,", "b,", 1) + ",2026-02-05,1")
+    told = planner("validate", table(tmp_path, *rows, header=header), "--json")
+    (then, later) = (one["tpot"]["predicted"] for one in json.loads(told.stdout)["runs"])
+    assert then > 1.05 * later

@@ -16,7 +16,7 @@ from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device, load_model
 from planner.specs.unpriced import why_unpriced
-from planner.validation.serving.launches import Launched
+from planner.validation.serving.launch_match import Launched
 from planner.validation.serving.nodes import stage_group
 from planner.validation.serving.table import RowError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from planner.specs.device import DeviceSpec
     from planner.specs.engine import EngineProfile
     from planner.specs.model.spec import ModelSpec
-    from planner.validation.serving.launches import LaunchSettings
+    from planner.validation.serving.launch_settings import LaunchSettings
     from planner.validation.serving.table import ServingRow
 
 _UNSTATED = "bf16"

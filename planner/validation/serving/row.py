@@ -6,26 +6,27 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from planner.serving.load.arrivals import drawn
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
+from planner.validation.serving.as_launched import (
+    arrivals_of,
+    degrees_as_launched,
+    with_kernels,
+)
 from planner.validation.serving.decode_limits import decode_limit
+from planner.validation.serving.launch_settings import AS_STATED, LaunchSettings
 from planner.validation.serving.launches import (
-    AS_STATED,
-    LaunchSettings,
     is_data_parallel,
     launched_with,
     offline_requests,
     starts_cold,
-    trace_rate,
 )
 from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
     from planner.serving.load.arrivals import OpenLoad
-    from planner.validation.serving.launches import Launched
     from planner.validation.serving.named import OwnEngine
     from planner.validation.serving.table import ServingRow
 
@@ -36,9 +37,6 @@ USUAL_ROUNDS = 10
 _DRAFTS = "decodes with drafts, and how many are accepted is not stated"
 _SPREAD = re.compile(r"uniform in \[(0?\.[0-9]+|[01](?:\.0*)?), 1\]")
 _COUNTS = re.compile(r"[0-9]+")
-_TRACE = re.compile(r"trace (\S+)")
-_ONE_OF_SEVERAL = "one replica of a data-parallel run"
-_SEED = 1
 _ROUNDS = re.compile(r"([0-9]+) requests per unit of concurrency")
 
 
@@ -83,7 +81,8 @@ def case_of(row: ServingRow, own: OwnEngine | None = None) -> ServingCase:
     if mode == "agg":
         load, degrees = _load(row), _aggregated(row)
         launched = launch_of(row, degrees, load)
-        settings = launched_with(launched)
+        degrees = degrees_as_launched(degrees, launched)
+        settings = with_kernels(launched_with(launched), launched, degrees)
         if settings.drafts and not row.text("speculative"):
             raise RowError(_DRAFTS)
         rounds = settings.rounds or load.rounds
@@ -94,26 +93,11 @@ def case_of(row: ServingRow, own: OwnEngine | None = None) -> ServingCase:
             settings=settings,
             load=replace(load, concurrency=requests, rounds=rounds, least=least),
             starts_cold=starts_cold(launched),
-            arrivals=_arrivals(row, launched, load),
+            arrivals=arrivals_of(row, launched, load),
         )
     if mode == "disagg":
         return _disaggregated(row, own)
     raise RowError(f"mode is {mode[:40]!r}; agg and disagg are known")
-
-
-def _arrivals(row: ServingRow, launched: Launched, load: ClosedLoad) -> OpenLoad | None:
-    """Of a row that replays a trace, as a Poisson process at its rate. Raises: RowError."""
-    if row.text("load_kind") != "trace":
-        return None
-    name = _TRACE.match(row.text("lengths"))
-    known = None if name is None else trace_rate(launched, name[1])
-    if known is None:
-        raise RowError("load_kind 'trace': how often its requests come is not known")
-    rate_per_s, devices = known
-    alone = _ONE_OF_SEVERAL not in row.text("notes")
-    replicas = 1 if alone else max(1, devices // row.required("devices"))
-    requests = drawn(load, rate_per_s=rate_per_s, poisson=True, seed=_SEED)
-    return replace(requests, replicas=replicas)
 
 
 def _disaggregated(row: ServingRow, own: OwnEngine | None) -> ServingCase:
@@ -133,8 +117,9 @@ def _disaggregated(row: ServingRow, own: OwnEngine | None) -> ServingCase:
     if is_data_parallel(launched):
         decode = replace(decode, tensor=1, attention_data=decode.devices)
     most = decode_limit(launched, readers=reading, writers=replicas)
-    writing = replace(launched_with(launched), max_running=most)
-    reads = launched_with(launch_of(row, prefill, load))
+    writing = replace(with_kernels(launched_with(launched), launched, decode), max_running=most)
+    launched = launch_of(row, prefill, load)
+    reads = with_kernels(launched_with(launched), launched, prefill)
     return ServingCase(
         scenario=scenario_of(row, decode, writing, own),
         settings=writing,
