@@ -113,7 +113,7 @@ def test_a_replica_without_room_says_what_would_make_some(
         ),
         ("dgx-h100-16", ("--pipeline", "81"), "--pipeline 81 is more than the 80 layers"),
         ("dgx-h100-16", ("--tensor", "0"), "--tensor: '0' is not a whole number"),
-        ("dgx-a100-16", ("--tensor", "8"), "vllm has no kernels for a100-sxm-80gb"),
+        ("pipette-v100-16", ("--tensor", "8"), "vllm has no kernels for v100-sxm-32gb"),
     ],
 )
 def test_what_no_engine_can_run_is_refused(
