@@ -18,7 +18,7 @@ from planner.plan import (
 from planner.plan_document.nodes import Node
 from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN, SHARED_OR_OFFLOADED
 from planner.schedule.registry import SCHEDULES
-from planner.specs.settings import OFFLOADED, RECOMPUTED
+from planner.specs.settings_values import OFFLOADED, RECOMPUTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
