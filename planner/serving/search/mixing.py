@@ -72,9 +72,9 @@ class MixedSearch:
             return
         self._floor = -inf if floor is None else floor
         if goal.objective != "devices":
-            self._pools_alone(columns, budget)
-            if isfinite(self._known):
-                tighten(columns, self._space, goal, self._pricing, self._known, budget)
+            aim = max(self._pools_alone(columns, budget), self._known)
+            if isfinite(aim):
+                tighten(columns, self._space, goal, self._pricing, aim, budget)
         theta, rate = self._best(columns, goal, budget, floor)
         if self.impossible:
             self.bound = -inf
@@ -137,13 +137,17 @@ class MixedSearch:
             most_devices = None
         return theta, rate
 
-    def _pools_alone(self, columns: Sequence[Column], budget: Budget) -> None:
-        """The best plan without aggregated replicas, of which all levels are known."""
+    def _pools_alone(self, columns: Sequence[Column], budget: Budget) -> float:
+        """The score of the best pools without aggregated replicas, of which all levels are known,
+        where they would not have to keep the limits as a whole."""
         pools = [one for one in columns if one.role != "aggregated"]
-        theta = self._known if self._goal.by_ratio and isfinite(self._known) else 0.0
+        by_ratio = self._goal.by_ratio
+        theta = self._known if by_ratio and isfinite(self._known) else 0.0
         answer = self._solved(pools, budget, theta, 0.0, None)
-        if answer is not None and any(answer.counts):
-            self._keep(_parts_of(pools, answer))
+        if answer is None or not any(answer.counts):
+            return -inf
+        self._keep(_parts_of(pools, answer))
+        return -inf if by_ratio else answer.value
 
     def _keep(self, parts: tuple[PoolPart, ...]) -> bool:
         """Whether a plan keeps the limits; the best one that does is kept."""
