@@ -48,6 +48,8 @@ FEW_MOVES = 6_000
 """Placements that local search evaluates before an exact search."""
 WORTHWHILE = 1e-4
 """Share of the step by which a bound must be able to rise for a search to raise it."""
+LARGE = 64
+"""Nodes of a cluster from which on local search takes all its effort."""
 BEHIND = 1e-3
 """The class programs are tried if the problem's own bound, from which they start, lies below the
 known one by at most this share."""
@@ -187,7 +189,8 @@ def _exactly(views: ProblemViews, state: PlacementState, budget: Budget) -> Plac
         state = state.bounded(proof.bound_s, SWEPT)
     if state.settled:
         return state
-    return _polished(views, state, round(MOVES * budget.work / 4), budget)
+    moves = round(MOVES * budget.work * _size(views.problem) / 4)
+    return _polished(views, state, moves, budget)
 
 
 def _largely(
@@ -207,9 +210,14 @@ def _quickly(views: ProblemViews, state: PlacementState, budget: Budget) -> Plac
     """Improve each of the best starts a little by local search, and keep the best result."""
     near = near_each_other(views.likely.problem)
     starts = best_first(views.problem, [state.order, *near])[:STARTS]
-    moves = round(MOVES * budget.work) // STARTS
+    moves = round(MOVES * budget.work * _size(views.problem)) // STARTS
     tried = [_polished(views, views.at(state, start), moves, budget) for start in starts]
     return min([state, *tried], key=lambda each: each.objective_s)
+
+
+def _size(problem: PlacementProblem) -> float:
+    """Share of the effort of local search on a large cluster that one of this size gets."""
+    return min(1.0, len(problem.node_class) / LARGE)
 
 
 def _by_classes(

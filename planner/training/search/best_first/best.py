@@ -101,10 +101,15 @@ class BestPlans:
         return self.slowest_s if known is None else known.step_s
 
     def offer(self, priced: Priced) -> None:
-        """Keep a plan if it is among the best, one of each combination."""
+        """Keep a plan if it is among the best, one of each combination. Of two layouts of one, the
+        slower may still be the faster one on other hosts."""
         known = self.of(priced.index)
-        if known is not None and known.key <= priced.key:
-            return
+        if known is not None:
+            slower = max(known, priced, key=lambda one: one.key)
+            if known.plan.stages != priced.plan.stages:
+                self.give_up(slower.bound_s)
+            if slower is priced:
+                return
         kept = [one for one in self.kept if one.index != priced.index]
         insort(kept, priced, key=lambda one: one.key)
         self._plans = tuple(kept[: self.top]), (*self._plans[1], *kept[self.top :])

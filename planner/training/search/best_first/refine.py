@@ -17,6 +17,7 @@ from planner.training.search.best_first.queue import BoundQueue, Open
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
 from planner.training.search.layouts.choose import DefaultStep
+from planner.training.search.layouts.on_links import moved_on_links
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import slowest_spans
 from planner.workload.stages import stage_load
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from planner.training.search.best_first.combinations import Combinations
     from planner.training.search.hosts.choose import PlacementSearch
     from planner.workload.stages import StageLoad
+
+
+FITTED = 3
+"""How often the layers of a plan are moved and its hosts chosen in turn."""
 
 
 class Refinement:
@@ -61,6 +66,7 @@ class Refinement:
         self._done_early: set[int] = set()
         self._bounded_early: dict[int, Open] = {}
         self._default: dict[int, DefaultStep] = {}
+        self._fitted: set[Plan] = set()
         self.refined = self.placed = 0
 
     @property
@@ -144,13 +150,31 @@ class Refinement:
             enough_s = self._best.slowest_s
             anywhere_s = simulated_bound_s(self._ideal, table, batch)
             if anywhere_s < enough_s:
-                anywhere_s = max(anywhere_s, self._placements.everywhere.bound_s(plan))
+                anywhere_s = max(anywhere_s, self._placements.everywhere.bound_s(plan, enough_s))
+            if anywhere_s < enough_s:
+                anywhere_s = max(anywhere_s, self._placements.everywhere.solved_bound_s(plan))
             if anywhere_s >= enough_s:
                 return
             placed = self._placements.place(plan, anywhere_s, enough_s=enough_s)
             found = estimate(scenario, placed.plan)
         if found.memory.fits:
             self._best.offer(Priced.of(index, placed, found))
+
+    def fit_to_links(self) -> None:
+        """Move layers of the plans kept to where their hosts have better links, and place them
+        again. Raises: OutOfTime."""
+        for one in self._best.kept:
+            known: Priced | None = one
+            for _ in range(FITTED):
+                self._budget.check()
+                if known is None or known.plan in self._fitted:
+                    break
+                self._fitted.add(known.plan)
+                moved = moved_on_links(self._scenario, known.plan, self._budget)
+                if moved is known.plan:
+                    break
+                self.replace(known.index, moved)
+                known = self._best.of(known.index)
 
     @property
     def _placements(self) -> PlacementSearch:
@@ -163,7 +187,7 @@ class Refinement:
         then, then what it says with one."""
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
         if opened.simulated:
-            bound_s = self._placements.everywhere.bound_s(plan)
+            bound_s = self._placements.everywhere.bound_s(plan, self._best.slowest_s)
             if bound_s <= opened.bound_s and opened.programmed:
                 bound_s = self._placements.everywhere.solved_bound_s(plan)
                 opened = replace(opened, searched=True)

@@ -170,14 +170,18 @@ class SearchRun:
             self.bound_s = walk.bound_s
             walk.step()
             self.report("refining")
-            if walk.refined == early:
-                early = None
+            if early is not None and walk.refined >= early:
                 if self._computes_most():
+                    early = None
                     self._improve_layouts(walk)
+                elif self.improve is not None:
+                    walk.fit_to_links()
         self.bound_s, self.done = walk.bound_s, walk.done
         if self.may_fit:
             self.budget.check()
             self._improve_layouts(walk)
+            if placements is not None and self.improve is not None and not mixed:
+                walk.fit_to_links()
             if placements is not None:
                 prove_placements(self.scenario, self.best, placements, self.budget)
             self._choose_modules()

@@ -6,12 +6,14 @@ Programs, bounds on a grid, and orders found good there are remembered for plans
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from planner.placement.bounds.simpler import bounds_of
 from planner.placement.bounds.transfer import SolvedProblem, transferred_s
 from planner.placement.exact.solve import MOST_NODES
 from planner.placement.solve import exact_solution, quick_bound_s
+from planner.plan import Recompute
 from planner.schedule.registry import kind_of
 from planner.training.search.hosts.grid import grid_of
 from planner.training.search.hosts.pricing import OrderPrices
@@ -57,11 +59,39 @@ class EverywhereBounds:
     orders: GoodOrders = field(default_factory=GoodOrders)
     _programs: dict[Plan, PlacedProgram] = field(default_factory=dict)
     _solved: dict[UnitGrid, list[SolvedProblem]] = field(default_factory=dict)
+    _plain_s: dict[Plan, float] = field(default_factory=dict)
+    _searched_s: dict[Plan, float] = field(default_factory=dict)
     _searched: int = 0
 
-    def bound_s(self, plan: Plan) -> float:
+    def bound_s(self, plan: Plan, enough_s: float = inf) -> float:
         """An almost free bound over all placements of a plan by its program; 0 where it bounds
-        nothing. Raises: OutOfTime."""
+        nothing. It need not be higher than `enough_s`. Raises: OutOfTime."""
+        plain = self._without_recompute(plan)
+        if plain is None:
+            return self._bound_s(plan)
+        if plain not in self._plain_s:
+            self._plain_s[plain] = self._bound_s(plain) - self._jitter_s(plain)
+        known_s = self._plain_s[plain]
+        return known_s if known_s >= enough_s else max(known_s, self._bound_s(plan))
+
+    def _without_recompute(self, plan: Plan) -> Plan | None:
+        """A plan that only computes less, whose bound less its jitter holds for this one, too; None
+        where there is none. What runs later in the last backward of a stage with one chunk covers
+        no more of its reduction than the pass is longer."""
+        if plan.recompute.granularity == "none":
+            return None
+        if plan.virtual_stages > 1 and "gradient_reduce" in self.scenario.job.software.overlap:
+            return None
+        nothing = Recompute(granularity="none", layers_per_stage=(0,) * len(plan.stages))
+        return self._anywhere(replace(plan, recompute=nothing))
+
+    def _jitter_s(self, plan: Plan) -> float:
+        """What bounds of a plan hold of its jitter, which falls where a busy stage computes
+        more."""
+        known = self._programs.get(self._anywhere(plan))
+        return 0.0 if known is None else float(known.paths.parts.jitter_s[0])
+
+    def _bound_s(self, plan: Plan) -> float:
         listed = self.scenario.running(plan)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
@@ -78,12 +108,15 @@ class EverywhereBounds:
 
     def solved_bound_s(self, plan: Plan) -> float:
         """A bound over all placements of a plan that takes a search among few nodes, and is carried
-        over to plans on the same grid from then on; 0 where the nodes are many, or too many were
-        searched. Raises: OutOfTime."""
+        over to plans on the same grid from then on; plans that only compute more share it. 0 where
+        the nodes are many, or too many were searched. Raises: OutOfTime."""
         listed = self.scenario.running(plan)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or len(listed.topology.kinds) // grid.unit_nodes > MOST_NODES:
             return 0.0
+        plain = self._without_recompute(plan)
+        if plain in self._searched_s:
+            return self._searched_s[plain]
         program = self.program(listed, plan, OrderPrices(self.scenario).batch(plan), grid)
         if self._searched >= _SEARCHED or not self.holds_everywhere(plan, program.problem, listed):
             return 0.0
@@ -98,6 +131,7 @@ class EverywhereBounds:
         self.orders.remember(grid, found.order)
         bounded = SolvedProblem(problem=problem, bound_s=found.bound_s)
         self._solved.setdefault(grid, []).append(bounded)
+        self._searched_s[self._anywhere(plan)] = found.bound_s - self._jitter_s(plan)
         return found.bound_s
 
     def program(self, listed: Scenario, plan: Plan, batch: Batch, grid: UnitGrid) -> PlacedProgram:

@@ -123,7 +123,9 @@ def check(seed: int) -> int:
     grid = grid_of(scenario.topology, plan.degrees)
     if grid is None:
         return 0
-    anywhere_s = max(anywhere_s, search.everywhere.bound_s(plan))
+    # A bound of 0 is enough: what recomputes is bounded by what does not.
+    for enough_s in (0.0, np.inf):
+        anywhere_s = max(anywhere_s, search.everywhere.bound_s(plan, enough_s))
     alone = search.prices.batch(plan)
     program = placement_program(scenario, plan, alone, grid)
     holds = search.everywhere.holds_everywhere(plan, program.problem, scenario)

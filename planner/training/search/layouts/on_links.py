@@ -1,0 +1,84 @@
+"""The layers of a plan that has its hosts, moved between its stages while that makes the step
+shorter over the links that they have: where a ring is narrow, fewer parameters go around it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import accumulate, permutations
+from math import inf
+from typing import TYPE_CHECKING
+
+from planner.training.costs import cost_table
+from planner.training.estimate import batch_of_one, shard_of
+from planner.training.memory.stage import stage_peaks
+from planner.training.search.layouts.problem import kept_layout
+from planner.training.step.ahead import with_ahead
+from planner.training.step.simulated import slowest_spans
+from planner.workload.stages import stage_load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from planner.budget import Budget
+    from planner.plan import Plan
+    from planner.training.scenario import Scenario
+
+PRICED = 512
+"""Layouts that are priced for one plan."""
+
+WORTHWHILE = 1e-4
+"""Share of the step that a move has to save."""
+
+
+def moved_on_links(scenario: Scenario, plan: Plan, budget: Budget) -> Plan:
+    """The plan with layers moved between stages of one chunk each, as far as that helps on its own
+    hosts and fits; other plans as they are. Raises: OutOfTime."""
+    shape = plan.degrees.pipeline, plan.virtual_stages, plan.schedule
+    if plan.virtual_stages > 1 or plan.recompute.granularity == "full":
+        return plan
+    if kept_layout(scenario, *shape) is not None:
+        return plan
+    placed = scenario.running(plan)
+    table = cost_table(placed, [shard_of(plan)])
+
+    def step_s(one: Plan, below_s: float) -> float:
+        load = stage_load(placed.model, placed.kinds, one.stages)
+        batch = with_ahead(placed, table, batch_of_one(one, 0, load))
+        seconds = slowest_spans(placed, table, batch).step_s
+        fits = seconds < below_s and bool(stage_peaks(placed, table, batch).fits.all())
+        return seconds if fits else inf
+
+    best, best_s, left = plan, step_s(plan, inf), budget.meter(PRICED)
+    move = max(1, plan.stages[0].num_layers // 2)
+    while move and not left.ended:
+        for sizes in _moves([stage.num_layers for stage in best.stages], move):
+            budget.check()
+            left.spend()
+            found = _with_sizes(best, sizes)
+            found_s = step_s(found, best_s * (1 - WORTHWHILE))
+            if found_s < inf:
+                best, best_s = found, found_s
+                break
+            if left.ended:
+                break
+        else:
+            move //= 2
+    return best
+
+
+def _moves(sizes: Sequence[int], layers: int) -> Iterator[tuple[int, ...]]:
+    """Layers of every stage after so many went from one stage to another."""
+    for giver, taker in permutations(range(len(sizes)), 2):
+        if sizes[giver] > layers:
+            moved = list(sizes)
+            moved[giver] -= layers
+            moved[taker] += layers
+            yield tuple(moved)
+
+
+def _with_sizes(plan: Plan, sizes: Sequence[int]) -> Plan:
+    ends = list(accumulate(sizes))
+    starts = [0, *ends[:-1]]
+    chunks = zip(plan.stages, starts, ends, strict=True)
+    stages = tuple(replace(stage, chunks=((start, end),)) for stage, start, end in chunks)
+    return replace(plan, stages=stages)
