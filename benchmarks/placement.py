@@ -93,10 +93,11 @@ def main() -> int:
     parser = ArgumentParser(prog="python -m benchmarks.placement")
     parser.add_argument("--work", type=float, default=1.0)
     parser.add_argument("--searches", action="store_true")
+    parser.add_argument("--time-limit", type=float, help="seconds for each search")
     parser.add_argument("matrices", nargs="*", type=Path)
     arguments = parser.parse_args()
     if arguments.searches:
-        searches()
+        searches(arguments.time_limit)
         return 0
     kept = compare(fifty(), work=arguments.work)
     for matrix in arguments.matrices:

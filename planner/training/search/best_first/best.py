@@ -105,8 +105,8 @@ class BestPlans:
         slower may still be the faster one on other hosts."""
         known = self.of(priced.index)
         if known is not None:
-            slower = max(known, priced, key=lambda one: one.key)
-            if known.plan.stages != priced.plan.stages:
+            faster, slower = sorted((known, priced), key=lambda one: one.key)
+            if slower.plan.stages != faster.plan.stages and slower.bound_s < faster.step_s:
                 self.give_up(slower.bound_s)
             if slower is priced:
                 return

@@ -10,6 +10,7 @@ others may gain at most is known from bounds that hold for all layouts.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,18 @@ class LayoutBounds:
         if self.spreads is None:
             return self
         return replace(self, of_combination_s=self.spreads.settled(self.of_combination_s))
+
+    def on_links(self, anywhere_s: Callable[[int], float], below_s: float) -> LayoutBounds:
+        """With the bounds that decide the gap raised by what links take under every layout of a
+        combination, `anywhere_s` by its index, as far as they are less than `below_s`."""
+        bounds_s = dict(self.of_combination_s)
+        queue = [(bound_s, False, index) for index, bound_s in bounds_s.items()]
+        heapify(queue)
+        while queue and queue[0][0] < below_s and not queue[0][1]:
+            bound_s, _, index = heappop(queue)
+            bounds_s[index] = max(bound_s, anywhere_s(index))
+            heappush(queue, (bounds_s[index], True, index))
+        return replace(self, of_combination_s=bounds_s)
 
     @property
     def least_s(self) -> float:

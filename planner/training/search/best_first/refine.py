@@ -173,8 +173,16 @@ class Refinement:
                 moved = moved_on_links(self._scenario, known.plan, self._budget)
                 if moved is known.plan:
                     break
+                # What other hosts make of the old layout stays in the gap.
+                old_s = self._placements.everywhere.solved_bound_s(known.plan)
+                self._best.raise_bound(known.index, old_s)
                 self.replace(known.index, moved)
                 known = self._best.of(known.index)
+
+    def on_any_hosts_s(self, index: int) -> float:
+        """A bound over all placements and stage layouts of a combination. Raises: OutOfTime."""
+        plan = self._combinations.plan(index, self._queue.layers.get(index, 0))
+        return self._placements.everywhere.any_layout_bound_s(plan)
 
     @property
     def _placements(self) -> PlacementSearch:

@@ -186,6 +186,9 @@ class SearchRun:
                 prove_placements(self.scenario, self.best, placements, self.budget)
             self._choose_modules()
             if self.layout_bounds is not None:
+                if placements is not None and not self._computes_most():
+                    below_s = self.best.slowest_s
+                    self.layout_bounds = self.layout_bounds.on_links(walk.on_any_hosts_s, below_s)
                 self.layout_bounds = self.layout_bounds.settled()
         for one in self.best.kept:
             self.budget.check()

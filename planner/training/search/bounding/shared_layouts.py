@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from planner.budget import UNLIMITED
 from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
+from planner.training.search.layouts.fewest import without_layers
 from planner.training.search.layouts.problem import kept_layout
-from planner.training.search.mixed.speeds import is_mixed, layer_columns
+from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.codes import SCHEDULE_NAMES
 from planner.workload.stages import stage_load
 
@@ -76,16 +77,9 @@ class SharedLayouts:
         load = self.of(pipeline, virtual_stages, schedule).load
         free = kept_layout(self.scenario, pipeline, virtual_stages, schedule) is None
         if free and is_mixed(self.scenario.ideal):
-            load = _least(self.scenario, load)
+            load = without_layers(self.scenario, load)
         if not kind_of(schedule).shares_vocabulary:
             return load
         counts = load.counts.copy()
         counts[..., -OUTER_KINDS:] = 0
         return replace(load, counts=counts)
-
-
-def _least(scenario: Scenario, load: StageLoad) -> StageLoad:
-    """Without layers: what every layout holds at least, beside the ends of the model."""
-    counts = load.counts.copy()
-    counts[..., layer_columns(scenario)] = 0
-    return replace(load, counts=counts)

@@ -18,6 +18,7 @@ from planner.schedule.registry import kind_of
 from planner.training.search.hosts.grid import grid_of
 from planner.training.search.hosts.pricing import OrderPrices
 from planner.training.search.hosts.problem import placement_program
+from planner.training.search.layouts.fewest import fewest_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +62,7 @@ class EverywhereBounds:
     _solved: dict[UnitGrid, list[SolvedProblem]] = field(default_factory=dict)
     _plain_s: dict[Plan, float] = field(default_factory=dict)
     _searched_s: dict[Plan, float] = field(default_factory=dict)
+    _any_layout_s: dict[Plan, float] = field(default_factory=dict)
     _searched: int = 0
 
     def bound_s(self, plan: Plan, enough_s: float = inf) -> float:
@@ -133,6 +135,29 @@ class EverywhereBounds:
         self._solved.setdefault(grid, []).append(bounded)
         self._searched_s[self._anywhere(plan)] = found.bound_s - self._jitter_s(plan)
         return found.bound_s
+
+    def any_layout_bound_s(self, plan: Plan) -> float:
+        """A bound over all placements and all stage layouts of a plan, and however much it
+        recomputes: with one layer in every chunk, and none in those that may do without. Layers
+        only add to passes and to what is reduced and gathered. Raises: OutOfTime."""
+        plain = self._without_recompute(plan) or self._anywhere(plan)
+        if plain in self._any_layout_s:
+            return self._any_layout_s[plain]
+        listed = self.scenario.running(plain)
+        grid = grid_of(listed.topology, plain.degrees)
+        bound_s = 0.0
+        if grid is not None:
+            batch = OrderPrices(self.scenario).batch(plain)
+            batch = replace(batch, load=fewest_layers(self.scenario, batch.load))
+            program = placement_program(listed, plain, batch, grid, self.budget)
+            if self.holds_everywhere(plain, program.problem, listed):
+                jitter_s = float(program.paths.parts.jitter_s[0])
+                here = bounds_of(program.problem)
+                solved = self._solved.get(grid, ())
+                carried = [transferred_s(known, one) for known in solved for one in here]
+                bound_s = max([quick_bound_s(program.problem, self.budget), *carried]) - jitter_s
+        self._any_layout_s[plain] = bound_s
+        return bound_s
 
     def program(self, listed: Scenario, plan: Plan, batch: Batch, grid: UnitGrid) -> PlacedProgram:
         """The plan's program, on one device type the same wherever it runs."""

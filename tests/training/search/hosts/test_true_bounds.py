@@ -11,6 +11,7 @@ import pytest
 
 from planner.errors import RuleError
 from planner.placement.bounds.simpler import bounds_of
+from planner.plan import Recompute
 from planner.schedule.registry import SCHEDULES
 from planner.specs.cluster.spec import BandwidthMatrix, LinkOverride
 from planner.training.estimate import batch_of_one, shard_of
@@ -23,11 +24,13 @@ from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.hosts.grid import grid_of
 from planner.training.search.hosts.problem import placement_program
+from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.space.restrictions import Restrictions
 from tests.every_instance import instances
 from tests.training.search.conftest import small_scenario
 
 if TYPE_CHECKING:
+    from planner.plan import Plan
     from planner.specs.cluster.spec import ClusterSpec
     from planner.training.scenario import Scenario
 
@@ -98,6 +101,20 @@ def unequal(rng: np.random.Generator) -> Scenario:
     return build_scenario(cluster, scenario.model, job)
 
 
+def with_other_layers(rng: np.random.Generator, scenario: Scenario, plan: Plan) -> Plan:
+    """With other numbers of layers per stage, as unequal as can be or nearly so, where they may be
+    chosen."""
+    shape = plan.degrees.pipeline, plan.virtual_stages, plan.schedule
+    if kept_layout(scenario, *shape) is not None or plan.virtual_stages > 1:
+        return plan
+    stages, layers = len(plan.stages), scenario.model.num_layers
+    ends = sorted(rng.choice(np.arange(1, layers), stages - 1, replace=False).tolist())
+    chunks = zip(plan.stages, [0, *ends], [*ends, layers], strict=True)
+    moved = tuple(replace(stage, chunks=((start, end),)) for stage, start, end in chunks)
+    none = Recompute(granularity="none", layers_per_stage=(0,) * stages)
+    return replace(plan, stages=moved, recompute=none)
+
+
 def check(seed: int) -> int:
     """Checks one plan; returns how many cuts."""
     rng = np.random.default_rng(seed)
@@ -132,8 +149,13 @@ def check(seed: int) -> int:
     units = len(scenario.topology.kinds) // grid.unit_nodes
     orders = [rng.permutation(units)[: grid.rows * grid.columns] for _ in range(ORDERS)]
     prices = [search.prices.price(plan, alone, grid, tuple(order.tolist())) for order in orders]
-    for price in prices:
+    any_layout_s = search.everywhere.any_layout_bound_s(plan)
+    other = with_other_layers(rng, scenario, plan)
+    for order, price in zip(orders, prices, strict=True):
         assert anywhere_s <= price.step_s * ABOVE
+        units = tuple(order.tolist())
+        moved = search.prices.price(other, search.prices.batch(other), grid, units)
+        assert any_layout_s <= moved.step_s * ABOVE
     for cut in range(CUTS if holds else 0):
         for order, price in zip(orders, prices, strict=True):
             found_s = program.problem.objective_s(order)
