@@ -15,7 +15,6 @@ from planner.plan_document import plan_schema
 from planner.plan_document.nodes import read_file
 from planner.plan_document.schema_search import CLOUD_AXES
 from planner.reports.page.sections.cloud import MODULES
-from tests.cli.process import planner_process
 from tests.reports.pages import read_page
 
 if TYPE_CHECKING:
@@ -26,18 +25,10 @@ if TYPE_CHECKING:
 JOB = ("--cluster", "dgx-a100-8", "--model", "gpt-7.5b", "--nodes", "2")
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("found") / "plans.json"
-    spent = planner_process("search", *JOB, "--top", "6", "--output", str(path))
-    assert spent.code == 0, spent.stderr
-    return path.read_text()
-
-
 @pytest.fixture
-def plans(found: str, tmp_path: Path) -> Path:
+def plans(searched_plans: Callable[..., str], tmp_path: Path) -> Path:
     path = tmp_path / "plans.json"
-    path.write_text(found)
+    path.write_text(searched_plans(*JOB, "--top", "6"))
     return path
 
 
