@@ -90,7 +90,12 @@ ALLOWED = {
     },
     "serving/search/open_search.py": {"_FRONT_POINTS": "how many are shown"},
     "serving/search/shortfall.py": {"_LOW": "effort"},
-    "serving/search/space.py": {"_STAGES": "the space", "_CHUNKS": "the space"},
+    "serving/search/space.py": {"_CHUNKS": "the space"},
+    "serving/search/degrees.py": {
+        "_STAGES": "the space",
+        "_MOST_STAGES": "the space",
+        "_MOST_NAMED": "length of a message",
+    },
     "serving/load/arrivals.py": {"DRAWN": "effort", "WARM_UP": "effort"},
     "serving/open_estimate.py": {"_SATURATED": "effort", "_FEWEST_ROUNDS": "effort"},
     "serving/estimate.py": {"_ENOUGH": "effort", "_FEWEST_ROUNDS": "effort"},
@@ -213,7 +218,16 @@ def test_what_a_file_leaves_out_comes_from_the_general_file(
 
 @pytest.mark.parametrize(
     "module",
-    ["device", "device_parts", "software", "software_parts", "experts", "library", "engine"],
+    [
+        "device",
+        "device_parts",
+        "software",
+        "software_parts",
+        "software_offload",
+        "experts",
+        "library",
+        "engine",
+    ],
 )
 def test_no_field_of_a_constant_has_a_number_for_a_default(module: str) -> None:
     """Counts that are switches, such as `loss_copies`, may be 0."""

@@ -13,14 +13,8 @@ from planner.cli.inputs import (
     read_cluster,
     script_keywords,
 )
-from planner.cli.options import (
-    Json,
-    LaunchInputOptions,
-    ScriptOptions,
-    ServingOptions,
-    WorkloadOptions,
-    option,
-)
+from planner.cli.options import Json, LaunchInputOptions, ScriptOptions, WorkloadOptions, option
+from planner.cli.options_serving import ServingOptions
 from planner.cli.output import note, write_stdout
 from planner.cli.serving import (
     estimate_serving_plan,

@@ -28,7 +28,7 @@ def read_cluster(name: str) -> ClusterSpec:
 
 def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords:
     from planner.plan import PRECISIONS
-    from planner.specs.software_parts import MOST_STRIDE
+    from planner.specs.software_words import MOST_STRIDE
 
     return {
         "nodes": values.whole("--nodes", workload.nodes, most=ranges.MOST_NODES),

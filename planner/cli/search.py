@@ -10,13 +10,8 @@ from planner import api
 from planner.cli import values
 from planner.cli.decisions import RestrictOptions
 from planner.cli.inputs import axis_keywords, job_keywords, read_cluster
-from planner.cli.options import (
-    InputOptions,
-    Json,
-    ServingSearchOptions,
-    WorkloadOptions,
-    option,
-)
+from planner.cli.options import InputOptions, Json, WorkloadOptions, option
+from planner.cli.options_serving import ServingSearchOptions
 from planner.cli.output import write_stdout
 from planner.cli.progress import ProgressLine
 from planner.cli.serving import refuse_serving, search_serving

@@ -17,13 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from planner.cli.decisions import RestrictOptions
-    from planner.cli.options import (
-        CheckedInputs,
-        InputOptions,
-        LaunchInputOptions,
-        ServingSearchOptions,
-        WorkloadOptions,
-    )
+    from planner.cli.options import CheckedInputs, InputOptions, LaunchInputOptions, WorkloadOptions
+    from planner.cli.options_serving import ServingSearchOptions
     from planner.serving.search.result import ServingSearch
 
 SERVED = ("tensor", "pipeline", "expert", "nodes", "devices")

@@ -1,7 +1,8 @@
 """Megatron-Bridge: Hydra overrides for a recipe (names of commit 067f987d, August 2026).
 
-The overrides are those of the plan's Megatron-LM flags, by the table below; what a flag would leave
-at Megatron-LM's default is stated too, because the recipe under the overrides may say otherwise.
+The overrides are those of the plan's Megatron-LM flags, by its reader's table and those below; what
+a flag would leave at Megatron-LM's default is stated too, because the recipe under the overrides
+may say otherwise.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from planner.exporters.errors import Inexpressible
 from planner.exporters.megatron.arguments import environment, megatron_flags
 from planner.exporters.megatron.flags import Flags
+from planner.importers.megatron.bridge_fields import FIELD_OF
 from planner.importers.patterns import read_pattern
 
 if TYPE_CHECKING:
@@ -23,76 +25,10 @@ VERSION = "067f987d"
 Setting = bool | int | float | str | list[int] | list[str] | None
 Overrides = dict[str, Setting]
 
-_VALUES = {
-    "--tensor-model-parallel-size": "model.tensor_model_parallel_size",
-    "--pipeline-model-parallel-size": "model.pipeline_model_parallel_size",
-    "--num-virtual-stages-per-pipeline-rank": "model.virtual_pipeline_model_parallel_size",
-    "--pipeline-model-parallel-layout": "model.pipeline_model_parallel_layout",
-    "--context-parallel-size": "model.context_parallel_size",
-    "--cp-comm-type": "model.cp_comm_type",
-    "--hierarchical-context-parallel-sizes": "model.hierarchical_context_parallel_sizes",
-    "--expert-model-parallel-size": "model.expert_model_parallel_size",
-    "--expert-tensor-parallel-size": "model.expert_tensor_parallel_size",
-    "--micro-batch-size": "train.micro_batch_size",
-    "--global-batch-size": "train.global_batch_size",
-    "--seq-length": "model.seq_length",
-    "--num-layers": "model.num_layers",
-    "--hidden-size": "model.hidden_size",
-    "--ffn-hidden-size": "model.ffn_hidden_size",
-    "--num-attention-heads": "model.num_attention_heads",
-    "--num-query-groups": "model.num_query_groups",
-    "--kv-channels": "model.kv_channels",
-    "--softmax-type": "model.softmax_type",
-    "--window-size": "model.window_size",
-    "--window-attn-skip-freq": "model.window_attn_skip_freq",
-    "--q-lora-rank": "model.q_lora_rank",
-    "--kv-lora-rank": "model.kv_lora_rank",
-    "--qk-head-dim": "model.qk_head_dim",
-    "--qk-pos-emb-head-dim": "model.qk_pos_emb_head_dim",
-    "--v-head-dim": "model.v_head_dim",
-    "--vocab-size": "model.vocab_size",
-    "--make-vocab-size-divisible-by": "model.make_vocab_size_divisible_by",
-    "--max-position-embeddings": "model.max_position_embeddings",
-    "--position-embedding-type": "model.position_embedding_type",
-    "--normalization": "model.normalization",
-    "--num-experts": "model.num_moe_experts",
-    "--moe-router-topk": "model.moe_router_topk",
-    "--moe-router-score-function": "model.moe_router_score_function",
-    "--moe-router-num-groups": "model.moe_router_num_groups",
-    "--moe-router-group-topk": "model.moe_router_group_topk",
-    "--moe-ffn-hidden-size": "model.moe_ffn_hidden_size",
-    "--moe-shared-expert-intermediate-size": "model.moe_shared_expert_intermediate_size",
-    "--moe-layer-freq": "model.moe_layer_freq",
-    "--moe-token-dispatcher-type": "model.moe_token_dispatcher_type",
-    "--moe-flex-dispatcher-backend": "model.moe_flex_dispatcher_backend",
-    "--moe-expert-capacity-factor": "model.moe_expert_capacity_factor",
-    "--moe-router-dtype": "model.moe_router_dtype",
-    "--mtp-num-layers": "model.mtp_num_layers",
-    "--recompute-granularity": "model.recompute_granularity",
-    "--recompute-method": "model.recompute_method",
-    "--recompute-num-layers": "model.recompute_num_layers",
-    "--recompute-modules": "model.recompute_modules",
-    "--offload-modules": "model.offload_modules",
-    "--activation-offload-fraction": "model.activation_offload_fraction",
-    "--num-distributed-optimizer-instances": "ddp.num_distributed_optimizer_instances",
-    "--data-parallel-sharding-strategy": "ddp.data_parallel_sharding_strategy",
+_VALUES = FIELD_OF | {
     "--ckpt-format": "checkpoint.ckpt_format",
-    "--optimizer": "optimizer.optimizer",
-    "--exp-avg-dtype": "optimizer.exp_avg_dtype",
-    "--exp-avg-sq-dtype": "optimizer.exp_avg_sq_dtype",
-    "--main-params-dtype": "optimizer.main_params_dtype",
-    "--main-grads-dtype": "optimizer.main_grads_dtype",
-    "--cpu-offloading-num-layers": "model.cpu_offloading_num_layers",
-    "--optimizer-offload-fraction": "optimizer.optimizer_offload_fraction",
-    "--attention-backend": "model.attention_backend",
-    "--activation-func-clamp-value": "model.activation_func_clamp_value",
-    "--hidden-dropout": "model.hidden_dropout",
-    "--attention-dropout": "model.attention_dropout",
-    "--cross-entropy-fusion-impl": "model.cross_entropy_fusion_impl",
-    "--cuda-graph-impl": "model.cuda_graph_impl",
     "--cuda-graph-modules": "model.cuda_graph_modules",
 }
-
 _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     "--sequence-parallel": (("model.sequence_parallel",), True),
     "--use-tp-pp-dp-mapping": (("dist.use_tp_pp_dp_mapping",), True),
@@ -197,10 +133,11 @@ def bridge_overrides(job: ExportJob) -> Overrides:
     flags = megatron_flags(job)
     overrides: Overrides = dict(_RESET)
     for name, given in flags.items():
-        if name in _VALUES:
-            overrides[_VALUES[name]] = _setting(name, given)
-        elif name not in _SWITCHES and name not in _ELSEWHERE:
+        if name in _SWITCHES or name in _ELSEWHERE:
+            continue
+        if name not in _VALUES:
             raise Inexpressible(TARGET, name, "no override stands for this flag of Megatron-LM")
+        overrides[_VALUES[name]] = _setting(name, given)
     for name, (fields, on) in _SWITCHES.items():
         overrides |= dict.fromkeys(fields, on if name in flags else not on)
     if "--init-model-with-meta-device" in flags:

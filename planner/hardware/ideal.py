@@ -119,6 +119,10 @@ class IdealTopology(Topology):
         return np.zeros(1, dtype=np.int64)
 
     @property
+    def cluster_kinds(self) -> tuple[NodeKind, ...]:
+        return self._real_kinds
+
+    @property
     def kind(self) -> NodeKind:
         """The one kind of node that the topology has."""
         return self.kinds[0]

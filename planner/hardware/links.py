@@ -85,6 +85,11 @@ class Topology:
         aligned = alone or self.order == tuple(range(len(self.order)))
         return self.uniform and not self.fabric.tiers and aligned
 
+    @property
+    def cluster_kinds(self) -> tuple[NodeKind, ...]:
+        """The cluster's nodes, as many as there are."""
+        return self.kinds
+
     def device(self, rank: int) -> Device:
         """The device a rank runs on."""
         return self.kinds[self._node(rank)].device

@@ -6,11 +6,12 @@ configuration states neither the model nor most degrees; the caller gives them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
+from planner.importers.agreement import decisions_of, settings_of, workload_of
 from planner.importers.launch_options import LaunchOptions
 from planner.importers.launch_size import counted, devices_of, sized_for, taken_whole
 from planner.importers.source import load_source
@@ -18,13 +19,12 @@ from planner.importers.switched import differences, modules_apart, recorded
 from planner.specs.defaults import DEFAULT_HEADROOM
 from planner.specs.job import build_job
 from planner.specs.load import load_software
-from planner.specs.settings import Settings
 from planner.specs.software import SoftwareProfile
 from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.plans.build import remaining_data, stated_plan
 from planner.training.search.plans.problems import PlanProblem, plan_problems
-from planner.training.search.space.restrictions import Restrictions, option_name
+from planner.training.search.space.restrictions import Restrictions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +156,9 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     asked = counted(statement, cluster, asked)
     sized, too_small = sized_for(statement, cluster, asked)
     devices = (sized.num_devices or 0) if too_small else devices_of(statement, sized, asked)
-    settled = statement.settle(_decisions(statement, asked), _workload(statement, asked), devices)
+    settled = statement.settle(
+        decisions_of(statement, asked), workload_of(statement, asked), devices
+    )
     decisions: dict[str, Any] = dict(settled.decisions)
     workload: dict[str, Any] = dict(settled.workload)
     chosen = asked.software or statement.software
@@ -171,7 +173,7 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
         devices=devices,
         headroom=DEFAULT_HEADROOM if asked.headroom is None else asked.headroom,
         expert_imbalance=asked.expert_imbalance or 1.0,
-        settings=_settings(statement, asked, profile, switched),
+        settings=settings_of(statement, asked, profile, switched),
         **workload,
     )
     name = Path(statement.path).name
@@ -249,67 +251,3 @@ def _indivisible(scenario: Scenario, decisions: Mapping[str, Any]) -> tuple[Plan
     except RuleError as error:
         return (PlanProblem(name="world", field="degrees.tensor", error=error),)
     return ()
-
-
-def _decisions(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
-    """What the file and the user decide together. Raises: InputError where they contradict each
-    other."""
-    decisions: dict[str, Any] = dict(statement.decisions)
-    for one in fields(Restrictions):
-        values = getattr(asked.decisions, one.name)
-        if values is None:
-            continue
-        if len(values) != 1:
-            raise InputError(f"{option_name(one.name)} takes one value here, found {len(values)}")
-        if one.name in decisions and decisions[one.name] != values[0]:
-            raise _disagrees(statement, one.name, decisions[one.name], values[0])
-        decisions[one.name] = values[0]
-    for name in ("stage_layers", "recompute_layers"):
-        wanted, stated = getattr(asked, name), getattr(statement, name)
-        if wanted is not None and stated not in (None, wanted):
-            raise _disagrees(statement, name, stated, wanted)
-    return decisions
-
-
-def _workload(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
-    """Fields of the job that the file states or the user asks for. Raises: InputError where they
-    contradict each other."""
-    workload: dict[str, Any] = dict(statement.workload)
-    for name in ("global_batch_size", "seq_length", "precision", "optimizer"):
-        value = getattr(asked, name)
-        if value is None:
-            continue
-        if workload.get(name, value) != value:
-            raise _disagrees(statement, name, workload[name], value)
-        workload[name] = value
-    return workload
-
-
-def _settings(
-    statement: Statement, asked: LaunchOptions, before: SoftwareProfile, after: SoftwareProfile
-) -> Settings:
-    """What the user sets, unless the file has already set it to something else. Raises: InputError
-    where it has."""
-    for name, value in asked.settings.stated.items():
-        stated, usual = (Settings.in_profile(profile, name) for profile in (after, before))
-        if stated not in (usual, value):
-            raise _disagrees(statement, name, stated, value)
-    return asked.settings
-
-
-def _disagrees(statement: Statement, name: str, ours: object, asked: object) -> InputError:
-    place = statement.place(name)
-    return InputError(
-        f"{name.replace('_', '-')} {_shown(ours)} is stated here, {option_name(name)} "
-        f"{_shown(asked)} is asked for",
-        path=place.path,
-        line=place.line,
-        column=place.column,
-        hint="options fill in what the file leaves open; change the file, or leave out the option",
-    )
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

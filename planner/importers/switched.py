@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.specs.files.fields import Input
 from planner.specs.files.source import SourceFile
-from planner.specs.software_parts import (
-    DataShardingSwitch,
-    Offload,
-    RecomputeSwitch,
-    offloaded_alone,
-)
+from planner.specs.software_offload import Offload, offloaded_alone
+from planner.specs.software_parts import DataShardingSwitch, RecomputeSwitch
 from planner.workload.recompute import modules_of_model
 
 if TYPE_CHECKING:

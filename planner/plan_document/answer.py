@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from planner.plan import Proof, RankedPlan
 from planner.plan_document.nodes import parse_text, read_file
-from planner.plan_document.read import check_schema, read_decisions, read_inputs
+from planner.plan_document.read import check_schema
+from planner.plan_document.read_decisions import read_decisions
 from planner.plan_document.read_estimate import read_estimate
+from planner.plan_document.read_inputs import read_inputs
 from planner.plan_document.read_search import read_search
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 from planner.budget import Stopped
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
-from planner.plan_document.read import DECISIONS, SUGGESTED, read_decisions
+from planner.plan_document.read_decisions import DECISIONS, SUGGESTED, read_decisions
 from planner.plan_document.read_estimate import bytes_of, read_estimate
 from planner.plan_document.schema_parts import SELDOM
 from planner.plan_document.schema_search import CLOUD_AXES, RANK_BY

@@ -22,7 +22,8 @@ from planner.plan_document.schema_parts import (
 )
 from planner.plan_document.schema_search import search_schema
 from planner.specs.job import OPTIMIZERS
-from planner.specs.settings import (
+from planner.specs.settings import Settings
+from planner.specs.settings_values import (
     ALLOCATORS,
     MASTERS,
     MOMENTS,
@@ -30,9 +31,8 @@ from planner.specs.settings import (
     PLACES,
     RECOMPUTED,
     STATES,
-    Settings,
 )
-from planner.specs.software_parts import MOST_STRIDE
+from planner.specs.software_words import MOST_STRIDE
 
 SCHEMA_ID = "planner/plans/1"
 SERVING_SCHEMAS = "planner/serving-plans/"

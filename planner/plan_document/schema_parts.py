@@ -6,7 +6,7 @@ from typing import Any
 
 from planner.plan import AXES, DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.specs.names import HOST_PATTERN, NAME_PATTERN
-from planner.specs.settings import OFFLOADED, RECOMPUTED
+from planner.specs.settings_values import OFFLOADED, RECOMPUTED
 
 Schema = dict[str, Any]
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from planner.errors import RuleError
+from planner.serving.heads import check_heads
 from planner.specs.serving import serving_defaults
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class ServingScenario:
                 f"expert degree {degrees.expert} does not divide the {degrees.stage_devices} "
                 "devices of a stage",
             )
-        self._check_heads()
+        check_heads(self.model, degrees.tensor)
         laws = [self.product_law(part) for part in (self.attention_format, self.shared_format)]
         if self.model.moe is not None:
             laws.append(self.expert_law())
@@ -129,21 +130,6 @@ class ServingScenario:
         self.prompt_law()
         for law in laws:
             self.peak(law.arithmetic)
-
-    def _check_heads(self) -> None:
-        """Engines refuse shares of a head: vllm/config/model.py, verify_with_parallel_config;
-        vllm/model_executor/models/llama.py; sglang, layers/dp_attention.py and models/llama.py."""
-        heads, groups = self.model.num_attention_heads, self.model.num_query_groups
-        tensor = self.degrees.tensor
-        if heads % tensor:
-            raise RuleError(
-                "heads", f"tensor degree {tensor} does not divide the {heads} attention heads"
-            )
-        if self.model.mla is None and groups % tensor and tensor % groups:
-            raise RuleError(
-                "heads",
-                f"tensor degree {tensor} and {groups} KV heads: one has to divide the other",
-            )
 
     @property
     def queries(self) -> int:

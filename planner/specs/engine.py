@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,9 +24,21 @@ from planner.specs.files.fields import (
 from planner.specs.files.problems import validate
 from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
+from planner.specs.like import completed_profile
+from planner.specs.load import completed_document
 
 Arithmetic = Literal["bf16", "fp8", "nvfp4"]
 Share = Annotated[Fraction, Field(gt=0)]
+Kernels = Annotated[int, Field(ge=0, le=1_000)]
+"""How many a part of a layer has; none where another one holds them."""
+
+
+class Untuned(Input):
+    """Products that a library of tuned kernels has none for."""
+
+    shapes: tuple[tuple[Count, Count], ...]
+    """Columns of the weights, and the dimension that is summed."""
+    chain: Seconds
 
 
 class KernelLaw(Input):
@@ -44,6 +57,13 @@ class KernelLaw(Input):
     chain: Seconds = 0.0
     """For each element of the summed dimension, which such a kernel does not divide among
     processors."""
+    untuned: Untuned | None = None
+
+    def chain_of(self, n: float, k: float) -> float:
+        """Of a product of [T, k] x [k, n]."""
+        if self.untuned is not None and (n, k) in self.untuned.shapes:
+            return self.untuned.chain
+        return self.chain
 
 
 class ExpertLaw(KernelLaw):
@@ -123,13 +143,15 @@ class LayerCounts(Input):
 
     basis: Basis
     source: Text
-    attention: Count
-    latent_attention: Count
+    attention: Kernels
+    latent_attention: Kernels
     """Attention over a compressed KV cache."""
-    mlp: Count
-    experts: Count
-    """A mixture, its shared expert included."""
-    indexer: Count
+    mlp: Kernels
+    experts: Kernels
+    """A mixture, without its shared experts."""
+    shared_experts: Kernels
+    """Shared experts whose products are their own: with their sum."""
+    indexer: Kernels
     """What picks the keys of sparse attention, beside its products."""
 
 
@@ -223,6 +245,8 @@ class EngineProfile(Input):
     """One serving engine at some version."""
 
     name: Name
+    like: Text | None = None
+    """Another engine file that has what this one does not state."""
     version: Text
     description: Text
     source: Text
@@ -239,6 +263,9 @@ class EngineProfile(Input):
     host: HostTimes
     small_kernels: LayerCounts
     """Elementwise kernels of a recorded graph: norms, rotation, KV write, activation, selection."""
+    reduces_norms: Constant[bool] | None = None
+    """Whether the all-reduce at the end of a part holds the norm after it. Where one rank has
+    nothing to reduce, each part has one kernel more; none: norms are among the kernels."""
     launches: LayerCounts
     """Everything that the host launches for a step with a prompt, which no graph holds."""
     kernels: dict[str, KernelTable]
@@ -271,6 +298,8 @@ class EngineProfile(Input):
 def load_engine(name_or_path: str | Path) -> EngineProfile:
     """A serving engine. Raises: InputError."""
     document = load_document(catalog.resolve("engine", name_or_path))
+    refer = partial(catalog.refer, "engine")
+    document = completed_document(document, completed_profile, refer)
     engine = validate(document, EngineProfile)
     engine._file = SourceFile(path=document.path, sha256=document.sha256)
     return engine

@@ -45,8 +45,8 @@ def completed(tree: Tree, find: Callable[[str], Tree], depth: int = 0) -> Tree:
 
 
 def completed_profile(tree: Tree, find: Callable[[str], Tree], depth: int = 0) -> Tree:
-    """A software profile with what it leaves to the one it is `like`; `find` gives the content of a
-    named profile's file. Lists and constants that it states replace the other's whole.
+    """A software or engine profile with what it leaves to the one it is `like`; `find` gives the
+    content of a named profile's file. Lists and constants that it states replace the other's whole.
 
     Raises: ValueError for names that are unknown.
     """

@@ -93,7 +93,7 @@ def load_device(name_or_path: str | Path) -> DeviceSpec:
     except InputError as error:
         reason = why_unpriced(str(name_or_path))
         raise error if reason is None else InputError(reason) from None
-    document = _completed(load_document(path), completed, _referred)
+    document = completed_document(load_document(path), completed, _referred)
     device = validate(document, DeviceSpec, context=Beside(path.parent))
     device._source = _source(document)
     return device
@@ -114,10 +114,10 @@ def software_of(document: Document) -> SoftwareProfile:
 
 
 def _with_others(document: Document) -> Document:
-    return _completed(document, completed_profile, partial(catalog.refer, "software"))
+    return completed_document(document, completed_profile, partial(catalog.refer, "software"))
 
 
-def _completed(
+def completed_document(
     document: Document,
     complete: Callable[[object, Callable[[str], object]], object],
     refer: Callable[[str, Path], Path],

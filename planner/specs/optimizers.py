@@ -10,7 +10,7 @@ from pydantic import Field
 
 from planner.specs.files.fields import Constant, Count, Input
 from planner.specs.files.general import general_part
-from planner.specs.software_parts import DataSharding
+from planner.specs.software_words import DataSharding
 
 OptimizerName = Literal["adam", "sgd", "lion", "muon", "adafactor"]
 MasterType = Literal["none", "fp32", "fp16", "remainders"]

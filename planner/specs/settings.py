@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
 from planner.specs import ranges
-from planner.specs.optimizers import MasterType, MomentType, StateType
-from planner.specs.packed import packed_lengths
-from planner.specs.software_parts import (
+from planner.specs.settings_values import (
+    ALLOCATORS,
+    MASTERS,
+    OFFLOADED,
+    PLACES,
+    RECOMPUTED,
+    STATES,
+    check_choices,
+    check_together,
+    modules_of,
+    moments_of,
+    packed_of,
+    ranks_of,
+)
+from planner.specs.software_words import (
     MOST_STRIDE,
-    Allocator,
-    OffloadModule,
-    OffloadPlace,
-    RecomputeModule,
-    offloaded_alone,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from planner.specs.software import SoftwareProfile
-    from planner.specs.software_parts import Offload
+    from planner.specs.software_offload import Offload
 
-MASTERS = get_args(MasterType)
-MOMENTS = get_args(MomentType)
-STATES = get_args(StateType)
-ALL = "all"
-PLACES = get_args(OffloadPlace)
-ALLOCATORS = get_args(Allocator)
-RECOMPUTED = get_args(RecomputeModule)
-OFFLOADED = get_args(OffloadModule)
 _FIELDS: dict[str, tuple[str | None, str]] = {
     "gradients": (None, "gradient_dtype"),
     "loss_chunks": ("fused", "loss_chunks"),
@@ -116,14 +115,14 @@ class Settings:
         is not."""
         return cls(
             master_weights=ranges.word("--master-weights", options.get("master_weights"), MASTERS),
-            moments=_moments(options.get("moments")),
+            moments=moments_of(options.get("moments")),
             gradients=ranges.word("--gradients", options.get("gradients"), STATES),
             loss_chunks=ranges.whole(
                 "--loss-chunks", options.get("loss_chunks"), most=ranges.MOST_CHUNKS
             ),
             expert_capacity=ranges.positive("--expert-capacity", options.get("expert_capacity")),
             pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
-            **_packed(options),
+            **packed_of(options),
             offload_to=ranges.word("--offload-to", options.get("offload_to"), PLACES),
             update_stride=ranges.whole(
                 "--update-stride", options.get("update_stride"), most=MOST_STRIDE, least=2
@@ -132,12 +131,12 @@ class Settings:
             resumes=ranges.switch("--resumes", options.get("resumes")),
             fp8_param_gather=ranges.switch("--fp8-param-gather", options.get("fp8_param_gather")),
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
-            context_heads=_ranks(options.get("context_heads")),
+            context_heads=ranks_of(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
-            recompute_modules=_modules(
+            recompute_modules=modules_of(
                 "--recompute-modules", options.get("recompute_modules"), RECOMPUTED
             ),
-            offload_modules=_modules(
+            offload_modules=modules_of(
                 "--offload-modules", options.get("offload_modules"), OFFLOADED
             ),
         )
@@ -178,7 +177,7 @@ class Settings:
 
     def applied(self, software: SoftwareProfile, optimizer: str) -> SoftwareProfile:
         """The profile with these settings. Raises: InputError for what its framework lacks."""
-        _allowed("--optimizer", "has", (optimizer,), software.optimizer_choices, software)
+        check_choices("--optimizer", "has", (optimizer,), software.optimizer_choices, software)
         changes = self._changes(software)
         if not changes:
             return software
@@ -199,7 +198,7 @@ class Settings:
         master = self.master_weights
         if self.moments is not None:
             own = {software.optimizer_state_dtype, software.second_moment_dtype} - {None}
-            _allowed(
+            check_choices(
                 "--moments", "keeps moments in", self.moments, (*own, *choices.moments), software
             )
             first, *second = self.moments
@@ -210,12 +209,14 @@ class Settings:
         if master is not None:
             kept = self.in_profile(software, "master_weights")
             masters = (kept, *choices.master_weights)
-            _allowed("--master-weights", "keeps master weights in", (master,), masters, software)
+            check_choices(
+                "--master-weights", "keeps master weights in", (master,), masters, software
+            )
             changes["master_weights"] = master != "none"
             changes["master_weight_dtype"] = "fp32" if master == "none" else master
         if self.gradients is not None:
             kinds = (software.gradient_dtype, *choices.gradients)
-            _allowed("--gradients", "keeps gradients in", (self.gradients,), kinds, software)
+            check_choices("--gradients", "keeps gradients in", (self.gradients,), kinds, software)
             changes["gradient_dtype"] = self.gradients
             if choices.reduced_as_kept:
                 changes["gradient_reduce_dtype"] = self.gradients
@@ -229,14 +230,16 @@ class Settings:
         recompute = software.recompute
         if self.recompute_modules is not None:
             known: tuple[str, ...] = (*recompute.selective_modules, *recompute.module_choices)
-            _allowed("--recompute-modules", "recomputes", self.recompute_modules, known, software)
+            check_choices(
+                "--recompute-modules", "recomputes", self.recompute_modules, known, software
+            )
             found["recompute"] = recompute.model_copy(
                 update={"selective_modules": self.recompute_modules}
             )
         if self.offload_modules is not None:
             known = (*offload.modules, *offload.module_choices)
-            _allowed("--offload-modules", "offloads", self.offload_modules, known, software)
-            _offloaded_together(self.offload_modules)
+            check_choices("--offload-modules", "offloads", self.offload_modules, known, software)
+            check_together(self.offload_modules)
             found["offload"] = offload.of_modules(self.offload_modules)
         return found
 
@@ -263,71 +266,5 @@ class Settings:
         return found
 
 
-def _offloaded_together(named: tuple[str, ...]) -> None:
-    lacking = offloaded_alone(named)
-    if lacking is not None:
-        name, other = lacking
-        raise InputError(
-            f"--offload-modules: {name} is offloaded only with {other}, which keeps the same "
-            "tensor",
-            hint=f"give {name},{other}",
-        )
-
-
 AS_THE_PROFILE = Settings()
 """A job that sets nothing."""
-
-
-def _moments(given: object) -> tuple[str, ...] | None:
-    """One type, or those of the first and the second moment: a text with a comma, or several."""
-    if given is None:
-        return None
-    several: Iterable[Any] = given.split(",") if isinstance(given, str) else given  # type: ignore[assignment]
-    found = tuple(str(ranges.word("--moments", str(one).strip(), MOMENTS)) for one in several)
-    if not 1 <= len(found) <= 2:
-        raise InputError(
-            f"--moments: {len(found)} types; one is for both moments, two are for each by itself"
-        )
-    return found
-
-
-def _modules(option: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Each module once, in the order given: a text with commas, or several."""
-    if given is None:
-        return None
-    several: Iterable[Any] = given.split(",") if isinstance(given, str) else given  # type: ignore[assignment]
-    words = (ranges.word(option, str(one).strip(), allowed) for one in several)
-    return tuple(dict.fromkeys(str(word) for word in words))
-
-
-def _packed(options: Mapping[str, Any]) -> dict[str, int | None]:
-    """Of lengths that are given, or of a document."""
-    given = options.get("packed_lengths")
-    if given is not None:
-        found = packed_lengths(given)
-        return {"packed_length": found.each, "longest_packed": found.longest}
-    most = ranges.LONGEST_SEQUENCE
-    each = ranges.whole("packed_length", options.get("packed_length"), most=most)
-    return {"packed_length": each}
-
-
-def _ranks(given: object) -> int | str | None:
-    """All ranks of a group, or so many."""
-    if given is None or given == ALL:
-        return None if given is None else ALL
-    return ranges.whole("--context-heads", given, most=ranges.MOST_DEVICES)  # type: ignore[arg-type]
-
-
-def _allowed(
-    option: str,
-    does: str,
-    wanted: Iterable[str],
-    choices: Iterable[str | None],
-    software: SoftwareProfile,
-) -> None:
-    listed = tuple(dict.fromkeys(str(one) for one in choices))
-    for one in wanted:
-        if one not in listed:
-            raise InputError(
-                f"{option}: software profile {software.name} {does} {', '.join(listed)}, not {one}"
-            )

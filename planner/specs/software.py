@@ -18,20 +18,18 @@ from planner.specs.optimizers import (
     StateChoices,
     StateType,
 )
+from planner.specs.software_offload import Offload, Resume
 from planner.specs.software_parts import (
-    Allocator,
     DataShardingSwitch,
     Fp8,
     FullSharding,
     Fused,
-    Offload,
-    QuantizedFormat,
     RecomputeSwitch,
-    Resume,
     ScheduleSwitch,
     SharedVocabulary,
     Workspaces,
 )
+from planner.specs.software_words import Allocator, QuantizedFormat
 
 FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 AttentionKernel = Literal["flash", "unfused"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
-    from planner.specs.software_parts import Offload
+    from planner.specs.software_offload import Offload
 
 STATE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 MOMENT_BYTES = {**STATE_BYTES, "fp8": 1, "int8": 1 + 4 / 256}

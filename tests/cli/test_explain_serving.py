@@ -86,7 +86,10 @@ def test_why_not_another_way(planner: Run, plans: str) -> None:
     compared = json.loads(other.stdout)["why_not"]["comparison"]
     assert [one["name"] for one in compared["plans"]] == ["the plan", f"{plans}#2"]
     none = planner("explain", f"{plans}#1", "--why-not", "tensor=3")
-    assert none.stdout.startswith("Why not tensor 3? There is no such plan: ")
+    said = " ".join(none.stdout.split())
+    assert said.startswith("Why not tensor 3? There is no such plan: heads: ")
+    assert "must divide the 32 attention heads" in said
+    assert "valid with --tensor 1,2,4,8." in said
 
 
 @pytest.mark.parametrize(

@@ -493,6 +493,8 @@ def test_a_nemo_1_configuration_is_a_model_and_a_plan(
         ("${.encoder_seq_length}", "${.longest}", "refers to .longest, which is not in this file"),
         ("hidden_size: 4096", "hidden_size: ${.hidden_size}", "refers to itself"),
         ("global_batch_size: 128", "global_batch_size: ${oc.env:GBS}", "left to the variable GBS"),
+        ("num_layers: 32", "num_layers: ${divide_ceil:64,0}", "divide_ceil takes two numbers"),
+        ("num_layers: 32", "num_layers: ${multiply:64}", "takes two numbers, found '64'"),
     ],
 )
 def test_what_nemo_1_states_and_is_not_read_is_named(

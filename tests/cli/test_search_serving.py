@@ -82,13 +82,19 @@ def test_limits_that_none_keeps_are_said(planner: Callable[..., Any], tmp_path: 
         (("--weights", "fp8,fp7"), "--weights: 'fp7' is not one of"),
         (("--weights", "nvfp4"), "vllm has no products in nvfp4"),
         (("--tensor", "0"), "--tensor"),
+        (("--tensor", "7"), "must divide the 32 attention heads"),
+        (("--tensor", "7"), "valid with --tensor 1,2,4,8"),
+        (("--tensor", "16"), "divide the 8 devices that share a fast fabric"),
+        (("--expert", "2"), "has no experts"),
+        (("--tensor", "4", "--pipeline", "8"), "valid with --tensor 1 or --pipeline 1,2"),
         (("--disaggregated", "maybe"), "--disaggregated"),
     ],
 )
 def test_what_is_wrong_is_refused(
     planner: Callable[..., Any], tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    told = planner("search", *WHAT, "--serving", load(tmp_path), *arguments)
+    what = WHAT[:-2] if "--pipeline" in arguments else WHAT
+    told = planner("search", *what, "--serving", load(tmp_path), *arguments)
     assert told.code == 2
     assert message in told.stderr
     assert len(told.stderr.splitlines()) <= 2

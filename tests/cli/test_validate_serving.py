@@ -309,3 +309,40 @@ def test_the_report_names_cells_and_reasons(planner: Callable[..., Any], tmp_pat
     assert told.code == 0
     assert "llama-3-70b" in told.stdout
     assert "no device file is shipped as 'abacus'" in told.stdout
+
+
+def test_a_replayed_trace_is_met_by_the_release_that_ran_it(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Llama 70B on two of eight H100s under vLLM 0.6.0: a token took 32.4 ms, the first one 78 ms
+    (microsoft/apex_plus, vllm/results/llama_creation_025_validation_4DP2TP_1.txt)."""
+    header = f"{HEADER},source,framework_version,lengths,notes"
+    run = (
+        "a,llama-3.1-70b,h100-sxm-80gb,2,agg,2,vllm,bf16,335.19,725.9,trace,200 requests,none,"
+        "32.454,77.8554,,apex-artifact,0.6.0,trace creation_025,one replica of a data-parallel run"
+    )
+    other = run.replace("creation_025", "creation_1").replace("a,", "b,", 1)
+    told = planner("validate", table(tmp_path, run, other, header=header), "--json")
+    document = json.loads(told.stdout)
+    (found,) = document["runs"]
+    assert found["engine"] == "vllm-0.6"
+    assert abs(found["tpot"]["error"]) < 0.1
+    assert abs(found["ttft"]["error"]) < 0.1
+    (error,) = document["errors"]
+    assert "how often its requests come is not known" in error["message"]
+
+
+def test_published_launches_know_degrees_and_kernels_of_mixtures(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """DeepSeek in fp8 on eight B200 under TensorRT-LLM, 64 clients: InferenceX of 2 November 2025,
+    launched with attention data parallelism and DeepGEMM's experts, which its table leaves out."""
+    header = f"{HEADER},source,measured,expert"
+    stated = GOOD.replace("llama-3.1-70b,h200-sxm", "deepseek-r1,b200-sxm").replace(
+        "vllm", "trtllm"
+    )
+    known = stated.replace("concurrency,16", "concurrency,64") + ",inferencex-via-aiconfigurator"
+    rows = (known + ",2025-11-02,1", known.replace("a,", "b,", 1) + ",2026-02-05,1")
+    told = planner("validate", table(tmp_path, *rows, header=header), "--json")
+    (then, later) = (one["tpot"]["predicted"] for one in json.loads(told.stdout)["runs"])
+    assert then > 1.05 * later

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from planner.serving.scenario import ServingScenario
     from planner.specs.engine import EngineProfile
-    from planner.validation.serving.launches import LaunchSettings
+    from planner.validation.serving.launch_settings import LaunchSettings
     from planner.validation.serving.named import OwnEngine
     from planner.validation.serving.row import ServingCase
     from planner.validation.serving.table import ServingRow

@@ -17,7 +17,7 @@ from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Statement
 from planner.importers.values import Values
 from planner.specs.files.json_file import parse_json
-from planner.specs.software_parts import MOST_STRIDE
+from planner.specs.software_words import MOST_STRIDE
 
 if TYPE_CHECKING:
     from planner.importers.source import Source

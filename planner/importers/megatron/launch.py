@@ -8,7 +8,6 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.megatron.decisions import (
-    EXPERT_OVERLAP,
     activation_offload,
     attention,
     data_sharding,
@@ -20,6 +19,7 @@ from planner.importers.megatron.decisions import (
     recompute,
     reduces_in_bf16,
 )
+from planner.importers.megatron.fields import DEEPSPEED_EXPERT, FIRST_OF, FLAG_OF
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.layout import stage_layout
 from planner.importers.megatron.mixture import is_deepspeed
@@ -146,70 +146,6 @@ class Launch:
         return {"dispatcher": dispatcher(self.flags), "expert_overlap": "expert" in self.overlap}
 
 
-_FLAG_OF = {
-    "tensor": "--tensor-model-parallel-size",
-    "pipeline": "--pipeline-model-parallel-size",
-    "context": "--context-parallel-size",
-    "expert": "--expert-model-parallel-size",
-    "expert_tensor": "--expert-tensor-parallel-size",
-    "micro_batch_size": "--micro-batch-size",
-    "global_batch_size": "--global-batch-size",
-    "seq_length": "--seq-length",
-    "sequence_parallel": "--sequence-parallel",
-    "recompute": "--recompute-granularity",
-    "recompute_layers": "--recompute-num-layers",
-    "activation_offload": "--cpu-offloading-num-layers",
-    "optimizer_offload": "--optimizer-cpu-offload",
-    "shard_over": "--num-distributed-optimizer-instances",
-    "num_layers": "--num-layers",
-    "hidden_size": "--hidden-size",
-    "num_attention_heads": "--num-attention-heads",
-    "num_query_groups": "--num-query-groups",
-    "head_dim": "--kv-channels",
-    "ffn_hidden_size": "--ffn-hidden-size",
-    "vocab_size": "--vocab-size",
-    "num_experts": "--num-experts",
-    "top_k": "--moe-router-topk",
-    "expert_overlap": EXPERT_OVERLAP,
-    "mtp_num_layers": "--mtp-num-layers",
-    "attention_window": "--window-size",
-    "kv_lora_rank": "--kv-lora-rank",
-    "q_lora_rank": "--q-lora-rank",
-    "qk_head_dim": "--qk-head-dim",
-    "qk_rope_head_dim": "--qk-pos-emb-head-dim",
-    "v_head_dim": "--v-head-dim",
-}
-_DEEPSPEED_EXPERT = "--moe-expert-parallel-size"
-_FIRST_OF = {
-    "dispatcher": (
-        "--moe-flex-dispatcher-backend",
-        "--moe-enable-deepep",
-        "--moe-token-dispatcher-type",
-    ),
-    "expert": ("--expert-model-parallel-size", _DEEPSPEED_EXPERT),
-    "virtual_stages": (
-        "--num-layers-per-virtual-pipeline-stage",
-        "--num-virtual-stages-per-pipeline-rank",
-        "--pipeline-model-parallel-layout",
-    ),
-    "stage_layers": (
-        "--pipeline-model-parallel-layout",
-        "--decoder-first-pipeline-num-layers",
-        "--decoder-last-pipeline-num-layers",
-        "--account-for-embedding-in-pipeline-split",
-        "--account-for-loss-in-pipeline-split",
-    ),
-    "data_sharding": (
-        "--data-parallel-sharding-strategy",
-        "--use-distributed-optimizer",
-        "--use-torch-fsdp2",
-        "--use-megatron-fsdp",
-        "--zero-stage",
-    ),
-    "precision": ("--fp4-format", "--fp8-format", "--fp8-hybrid", "--fp8-e4m3", "--bf16", "--fp16"),
-}
-
-
 def launch_of(
     flags: Flags,
     notes: Notes,
@@ -224,10 +160,10 @@ def launch_of(
     Raises: InputError at a flag that Megatron-LM would refuse or that cannot be understood.
     """
     model = model_of(flags, notes, vocabulary=vocabulary, usual_vocabulary=usual_vocabulary)
-    degree = {name: flags.integer(_FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
+    degree = {name: flags.integer(FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
     deepspeed = is_deepspeed(flags)
-    if flags.given(_DEEPSPEED_EXPERT):
-        degree["expert"] = flags.integer(_DEEPSPEED_EXPERT, most=1_000_000) or 1
+    if flags.given(DEEPSPEED_EXPERT):
+        degree["expert"] = flags.integer(DEEPSPEED_EXPERT, most=1_000_000) or 1
     if extended := flags.given("--moe-tp-extend-ep") and "moe" in model:
         degree["expert"] *= degree["tensor"]
     layout = stage_layout(flags, layers=model["num_layers"], pipeline=degree["pipeline"])
@@ -235,9 +171,9 @@ def launch_of(
     experts = "moe" in model and not extended
     if deepspeed:
         experts = experts and flags.given("--enable-expert-tensor-parallelism")
-    stated = flags.integer(_FLAG_OF["expert_tensor"], most=1_000_000)
+    stated = flags.integer(FLAG_OF["expert_tensor"], most=1_000_000)
     if stated is not None and "moe" not in model:
-        notes.assumed.append(f"{_FLAG_OF['expert_tensor']} has no effect in a dense model")
+        notes.assumed.append(f"{FLAG_OF['expert_tensor']} has no effect in a dense model")
         stated = None
     decided = Launch(
         path=flags.path,
@@ -308,7 +244,7 @@ def _with_training(launch: Launch, flags: Flags, notes: Notes) -> Launch:
         "optimizer": _OPTIMIZERS.get(optimizer, "adam"),
         "software": launch.software,
     }
-    of = {**_FLAG_OF, **{name: _first_given(flags, names) for name, names in _FIRST_OF.items()}}
+    of = {**FLAG_OF, **{name: _first_given(flags, names) for name, names in FIRST_OF.items()}}
     return replace(
         launch,
         training={key: value for key, value in training.items() if value is not None},

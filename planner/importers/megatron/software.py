@@ -16,7 +16,7 @@ from planner.importers.megatron.decisions import (
     refuse_capacities,
 )
 from planner.importers.switched import with_choice, with_groups
-from planner.specs.software_parts import OffloadModule, RecomputeModule
+from planner.specs.software_words import OffloadModule, RecomputeModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

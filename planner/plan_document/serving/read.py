@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError
 from planner.plan.serving import ROLES, ServingPlan, ServingPool
 from planner.plan_document.nodes import MOST, found, parse_file, split_rank
-from planner.plan_document.read import read_file_record
+from planner.plan_document.read_inputs import read_file_record
 from planner.plan_document.serving.inputs import ServingInputs
 from planner.plan_document.serving.schema import SERVING_SCHEMA_ID
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES

@@ -30,12 +30,11 @@ def law_s(
     flop: Floats,
     blend: float,
     *,
-    summed: float = 0.0,
+    chain_s: float = 0.0,
 ) -> Floats:
-    """Seconds of a kernel that moves `size_bytes` and does `flop`, with so many terms in a sum."""
+    """Seconds of a kernel that moves `size_bytes` and does `flop`, whose sum takes `chain_s`."""
     traffic_s = size_bytes / (scenario.memory_bytes_per_s * law.bandwidth)
     arithmetic_s = flop / (scenario.sustained_peak(law.arithmetic) * law.peak)
-    chain_s = law.chain * summed
     together_s = (traffic_s**blend + arithmetic_s**blend + chain_s**blend) ** (1 / blend)
     total: Floats = law.floor + together_s
     return total
@@ -48,7 +47,8 @@ def product_s(
     size_bytes = n * k * WEIGHT_BYTES[weights] + tokens * (n + k) * ACTIVATION_BYTES
     law = scenario.product_law(weights)
     blend = scenario.engine.blend.value
-    return law_s(scenario, law, size_bytes, 2 * tokens * n * k, blend, summed=k)
+    chain_s = law.chain_of(n, k) * k
+    return law_s(scenario, law, size_bytes, 2 * tokens * n * k, blend, chain_s=chain_s)
 
 
 def activated(experts: float, share: float, tokens: Floats) -> Floats:

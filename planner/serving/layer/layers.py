@@ -48,7 +48,7 @@ def attention_part_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     else:
         total = _latent_products_s(scenario, tokens)
         kernels = counts.latent_attention
-    total = total + small_s(scenario, kernels, tokens, hidden)
+    total = total + small_s(scenario, kernels + _norms(scenario), tokens, hidden)
     return total + _all_reduce_s(scenario, tokens)
 
 
@@ -79,7 +79,7 @@ def _latent_products_s(scenario: ServingScenario, tokens: Floats) -> Floats:
 def mlp_part_s(scenario: ServingScenario, tokens: Floats, width: float) -> Floats:
     """A dense MLP: two products, elementwise kernels, all-reduce."""
     total = _mlp_products_s(scenario, tokens, width)
-    kernels = scenario.engine.small_kernels.mlp
+    kernels = scenario.engine.small_kernels.mlp + _norms(scenario)
     total = total + small_s(scenario, kernels, tokens, scenario.model.hidden_size)
     return total + _all_reduce_s(scenario, tokens)
 
@@ -101,18 +101,27 @@ def expert_part_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     total = product_s(scenario, tokens, moe.num_experts, model.hidden_size, _UNQUANTISED)
     fused, width = scenario.table.shared_fused, moe.shared_expert_ffn_hidden_size or 0
     together = tokens * degrees.attention_data
+    counts = scenario.engine.small_kernels
+    kernels = counts.experts + _norms(scenario)
     if fused is not None and fused.value and degrees.expert == 1:
         total = total + experts_s(scenario, together, width / moe.ffn_hidden_size)
     elif width:
+        kernels += counts.shared_experts
         shared = _mlp_products_s(scenario, tokens, width)
         total = total + _beside(scenario, tokens, experts_s(scenario, together), shared)
     else:
         total = total + experts_s(scenario, together)
-    kernels = scenario.engine.small_kernels.experts
     total = total + small_s(scenario, kernels, tokens, model.hidden_size)
     if degrees.attention_data == 1:
         return total + _all_reduce_s(scenario, tokens)
     return total + routed_s(scenario, tokens)
+
+
+def _norms(scenario: ServingScenario) -> int:
+    """Kernels of norms that the all-reduce of a part would hold, were there one."""
+    held = scenario.engine.reduces_norms
+    fused = scenario.model.moe is not None and scenario.degrees.tensor > 1
+    return int(held is not None and held.value and not fused)
 
 
 def _beside(scenario: ServingScenario, tokens: Floats, routed: Floats, shared: Floats) -> Floats:
@@ -142,8 +151,11 @@ def launches(scenario: ServingScenario) -> int:
     attention = counts.attention if model.mla is None else counts.latent_attention
     if model.mla is not None and model.mla.indexer is not None:
         attention += counts.indexer
+    experts = counts.experts
+    if model.moe is not None and model.moe.shared_expert_ffn_hidden_size:
+        experts += counts.shared_experts
     dense, mixed = model.layer_kinds.count("dense"), model.layer_kinds.count("moe")
-    return model.num_layers * attention + dense * counts.mlp + mixed * counts.experts
+    return model.num_layers * attention + dense * counts.mlp + mixed * experts
 
 
 def _all_reduce_s(scenario: ServingScenario, tokens: Floats) -> Floats:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from planner.errors import RuleError
 from planner.serving.domain import fast_domain, stage_link
 from planner.serving.estimate import holds_a_request, prices
-from planner.serving.scenario import ServingDegrees, ServingScenario
+from planner.serving.scenario import ServingScenario
+from planner.serving.search.degrees import AllowedDegrees, check_degrees, degrees_of
 from planner.serving.search.result import LeftOut
 
 if TYPE_CHECKING:
@@ -19,32 +20,26 @@ if TYPE_CHECKING:
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.memory import ServingMemory
     from planner.serving.placement import ExpertRouting
-    from planner.serving.scenario import Drafting
+    from planner.serving.scenario import Drafting, ServingDegrees
     from planner.serving.step import StepCosts
     from planner.solver.pools import Room
     from planner.specs.cluster.spec import NodeGroup
     from planner.specs.engine import EngineProfile
     from planner.specs.model.spec import ModelSpec
 
-_STAGES = (1, 2, 4, 8)
-"""Pipeline degrees of replicas where nothing is said: more stages answer no request sooner."""
 _CHUNKS = (0.25, 1.0, 2.0)
 """Tokens of a step over the engine's default, where prompts may be split."""
 NO_ROOM = "weights leave no room for the longest request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowed:
+class Allowed(AllowedDegrees):
     """What the user narrows replicas to; None: whatever the engine runs. `disaggregated`: prompts
     are read in pools of their own: always, never, or (None) where that is better. `drafting`: as
     the load states it; `routing`: of its requests, where it was counted."""
 
     weights: tuple[str, ...]
     kv_formats: tuple[str, ...]
-    tensor: tuple[int, ...] | None = None
-    pipeline: tuple[int, ...] | None = None
-    attention_data: tuple[int, ...] | None = None
-    expert: tuple[int, ...] | None = None
     max_running: tuple[int, ...] | None = None
     max_step_tokens: tuple[int, ...] | None = None
     disaggregated: bool | None = None
@@ -105,7 +100,9 @@ def space_of(
     allowed: Allowed,
     load: ClosedLoad,
 ) -> ReplicaSpace:
-    """Every kind of replica that has room for a request of the load."""
+    """Every kind of replica that has room for a request of the load. Raises: RuleError where none
+    has the degrees that are allowed."""
+    check_degrees(model, rooms, allowed)
     kinds: list[ReplicaKind] = []
     tally: Counter[str] = Counter()
     refusals: dict[str, RuleError] = {}
@@ -113,7 +110,7 @@ def space_of(
     for at, (group, room) in enumerate(zip(groups, rooms, strict=True)):
         speed = fast_domain(group).bytes_per_s
         for degrees, weights, kv in product(
-            _degrees(model, room, allowed), allowed.weights, allowed.kv_formats
+            degrees_of(model, room, allowed), allowed.weights, allowed.kv_formats
         ):
             for usual, profile in profiles:
                 try:
@@ -167,36 +164,3 @@ def _profiles(engine: EngineProfile, allowed: Allowed) -> Iterator[tuple[bool, E
             usual,
             engine if usual and limits == rule else engine.model_copy(update={"scheduler": limits}),
         )
-
-
-def _degrees(model: ModelSpec, room: Room, allowed: Allowed) -> Iterator[ServingDegrees]:
-    """Attention ranks only share something in mixtures; elsewhere they are replicas. Engines hold
-    whole experts on all devices of a stage, or a part of each on every device."""
-    experts = 0 if model.moe is None else model.moe.num_experts
-    for stage in _divisors(room.block):
-        for tensor in _divisors(stage):
-            ranks = stage // tensor
-            if ranks > 1 and not experts:
-                continue
-            whole = (1, stage) if stage > 1 and experts and experts % stage == 0 else (1,)
-            stages = allowed.pipeline or _STAGES
-            for expert, pipeline in product(whole, stages):
-                degrees = ServingDegrees(
-                    tensor=tensor, pipeline=pipeline, attention_data=ranks, expert=expert
-                )
-                if (
-                    degrees.devices <= room.devices
-                    and pipeline <= model.num_layers
-                    and _among(tensor, allowed.tensor)
-                    and _among(ranks, allowed.attention_data)
-                    and _among(expert, allowed.expert)
-                ):
-                    yield degrees
-
-
-def _among(value: int, values: tuple[int, ...] | None) -> bool:
-    return values is None or value in values
-
-
-def _divisors(number: int) -> list[int]:
-    return [one for one in range(1, number + 1) if number % one == 0]

@@ -13,7 +13,7 @@ from planner.specs.files.fields import Count, Fraction, Input, Size, Text
 from planner.specs.model.file import ModelInput
 from planner.specs.optimizers import MasterType, MomentType, StateType
 from planner.specs.software import AttentionKernel, Overlap
-from planner.specs.software_parts import (
+from planner.specs.software_words import (
     Allocator,
     DataSharding,
     Granularity,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,19 @@ if TYPE_CHECKING:
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+
+
+class OnceAStep(NamedTuple):
+    """A collective that runs once a step, in seconds of every stage, [N, p]: `seconds`, of which
+    all but `uncovered_s` may run beside a pass, and `apart_s`, which never does."""
+
+    seconds: NDArray[np.float64]
+    uncovered_s: NDArray[np.float64]
+    apart_s: NDArray[np.float64]
+
+    def exposed_s(self, scenario: Scenario, cover_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how much it lengthens a step beside a pass of `cover_s` seconds, [N, p]."""
+        return exposed_s(scenario, self.seconds, cover_s, self.uncovered_s) + self.apart_s
 
 
 def by_degrees(
@@ -90,7 +103,12 @@ def by_degrees(
 def gradient_reduction_s(
     scenario: Scenario, table: CostTable, batch: Batch, last_backward_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Exposed seconds of each stage's gradient reduction after its last backward pass, [N, p].
+    """Exposed seconds of each stage's gradient reduction after its last backward pass, [N, p]."""
+    return gradient_reduction(scenario, table, batch).exposed_s(scenario, last_backward_s)
+
+
+def gradient_reduction(scenario: Scenario, table: CostTable, batch: Batch) -> OnceAStep:
+    """Each stage's gradient reduction.
 
     All-reduce without sharding, reduce-scatter with an optimizer sharded over all replicas
     (Megatron-LM `distrib_optimizer.md`). With one in every group of replicas, reduce-scatter inside
@@ -117,15 +135,15 @@ def gradient_reduction_s(
     if divided.any():
         scattered = scattered_s(scenario, batch, dense, expert, groups)
         seconds = np.where(divided, scattered, seconds)
+    uncovered_s, apart_s = seconds, np.zeros(seconds.shape)
     if "gradient_reduce" in software.overlap:
         bucket = bucket_bytes(software, scenario.job.precision)
-        buckets = np.maximum((dense + expert) * reduce_bytes / bucket, 1.0)
-        seconds = exposed_s(scenario, seconds, last_backward_s, seconds / buckets)
+        uncovered_s = seconds / np.maximum((dense + expert) * reduce_bytes / bucket, 1.0)
     late = software.data_sharding.groups_wait & reduced_every_microbatch(software, batch)
     if (late & (groups > 1)).any():
         added = between_groups_s(scenario, batch, dense, expert, groups)
-        seconds = seconds + np.where(late[:, None], added, 0.0)
-    return seconds
+        apart_s = np.where(late[:, None], added, 0.0)
+    return OnceAStep(seconds, uncovered_s, apart_s)
 
 
 def scattered_s(
@@ -200,16 +218,22 @@ def stage_gathers_s(
     scenario: Scenario, table: CostTable, batch: Batch, first_forward_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Exposed seconds in which every stage gathers updated weights from the sharded optimizer,
-    [N, p]; behind the next step's first forward pass with the overlap on, all but one bucket. A
-    step waits for the slowest stage."""
+    [N, p]. A step waits for the slowest stage."""
+    return parameter_gather(scenario, table, batch).exposed_s(scenario, first_forward_s)
+
+
+def parameter_gather(scenario: Scenario, table: CostTable, batch: Batch) -> OnceAStep:
+    """Each stage's gather of updated weights from the sharded optimizer; behind the next step's
+    first forward pass with the overlap on, all but one bucket."""
     software = scenario.job.software
+    none = np.zeros((len(batch), batch.pipeline))
     sharded = (
         (batch.data_sharding == OPTIMIZER)
         | (batch.data_sharding == OPTIMIZER_AND_GRADIENTS)
         | kept_whole(software, batch)
-    )
+    )[:, None]
     if not sharded.any():
-        return np.zeros((len(batch), batch.pipeline))
+        return OnceAStep(none, none, none)
     dense, expert = stage_parameters(scenario, table, batch)
     element_bytes = gathered_weight_bytes(software, scenario.job.precision)
     groups = state_groups(software, batch)
@@ -217,7 +241,9 @@ def stage_gathers_s(
     if software.owner_broadcast is not None:
         owners = sharers(batch.dense_replicas, groups)[:, None]
         seconds += np.where(owners > 1, owners * software.owner_broadcast.value, 0.0)
+    seconds = np.where(sharded, seconds, 0.0)
+    uncovered_s = seconds
     if "parameter_gather" in software.overlap:
         buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
-        seconds = exposed_s(scenario, seconds, first_forward_s, seconds / buckets)
-    return np.where(sharded[:, None], seconds, 0.0)
+        uncovered_s = seconds / buckets
+    return OnceAStep(seconds, uncovered_s, none)

@@ -11,7 +11,7 @@ from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 
 if TYPE_CHECKING:
-    from planner.validation.serving.launches import Launched
+    from planner.validation.serving.launch_match import Launched
 
 
 class LimitedPool(Input):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.serving.estimate import estimate, estimate_decode_pool
+from planner.serving.open_estimate import estimate_open
 
 if TYPE_CHECKING:
     from planner.serving.latency import Latency
@@ -44,7 +45,10 @@ def measured_of(row: ServingRow) -> dict[str, float]:
 
 
 def _served(case: ServingCase) -> dict[str, float]:
-    found = estimate(case.scenario, case.load)
+    if case.arrivals is None:
+        found = estimate(case.scenario, case.load)
+    else:
+        found = estimate_open(case.scenario, case.arrivals)
     parts = _latency(TTFT, found.ttft)
     if found.tpot is not None:
         parts |= _latency(TPOT, found.tpot)

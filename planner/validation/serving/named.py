@@ -16,7 +16,7 @@ from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device, load_model
 from planner.specs.unpriced import why_unpriced
-from planner.validation.serving.launches import Launched
+from planner.validation.serving.launch_match import Launched
 from planner.validation.serving.nodes import stage_group
 from planner.validation.serving.table import RowError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from planner.specs.device import DeviceSpec
     from planner.specs.engine import EngineProfile
     from planner.specs.model.spec import ModelSpec
-    from planner.validation.serving.launches import LaunchSettings
+    from planner.validation.serving.launch_settings import LaunchSettings
     from planner.validation.serving.table import ServingRow
 
 _UNSTATED = "bf16"
@@ -39,11 +39,21 @@ class OwnEngine:
     profile: EngineProfile
 
 
+class EngineVersion(Input):
+    """Releases of an engine that have a profile of their own."""
+
+    engine: Text
+    versions: tuple[Text, ...]
+    """What the stated version begins with."""
+    profile: Text
+
+
 class TableNames(Input):
     """What tables call models, engines and formats."""
 
     models: dict[str, Text]
     engines: dict[str, Text]
+    engine_versions: tuple[EngineVersion, ...]
     formats: dict[str, Text]
     published: dict[str, Text]
     """Models that exist in one format."""
@@ -102,7 +112,16 @@ def _names_of(row: ServingRow) -> tuple[str, str, str]:
     weights = names.formats.get(weights, weights)
     if weights == "fp8" and model in names.fp8_in_blocks:
         weights = "fp8-block"
-    return model, names.engines.get(framework, framework), weights
+    engine = names.engines.get(framework, framework)
+    return model, _at_version(engine, row.text("framework_version")), weights
+
+
+def _at_version(engine: str, version: str) -> str:
+    """The profile of an engine at a version."""
+    for one in table_names().engine_versions:
+        if one.engine == engine and version.startswith(one.versions):
+            return one.profile
+    return engine
 
 
 @cache

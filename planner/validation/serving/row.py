@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
+from planner.validation.serving.as_launched import (
+    arrivals_of,
+    degrees_as_launched,
+    with_kernels,
+)
 from planner.validation.serving.decode_limits import decode_limit
+from planner.validation.serving.launch_settings import AS_STATED, LaunchSettings
 from planner.validation.serving.launches import (
-    AS_STATED,
-    LaunchSettings,
     is_data_parallel,
     launched_with,
     offline_requests,
@@ -22,6 +26,7 @@ from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
+    from planner.serving.load.arrivals import OpenLoad
     from planner.validation.serving.named import OwnEngine
     from planner.validation.serving.table import ServingRow
 
@@ -50,6 +55,8 @@ class ServingCase:
     """How the replicas of the scenario, and of `prefill`, were launched."""
     starts_cold: bool = False
     """The first requests waited for kernels to be compiled."""
+    arrivals: OpenLoad | None = None
+    """Requests that come at times of their own, as those of a trace; None for a closed loop."""
 
 
 def why_implausible(row: ServingRow) -> str | None:
@@ -74,7 +81,8 @@ def case_of(row: ServingRow, own: OwnEngine | None = None) -> ServingCase:
     if mode == "agg":
         load, degrees = _load(row), _aggregated(row)
         launched = launch_of(row, degrees, load)
-        settings = launched_with(launched)
+        degrees = degrees_as_launched(degrees, launched)
+        settings = with_kernels(launched_with(launched), launched, degrees)
         if settings.drafts and not row.text("speculative"):
             raise RowError(_DRAFTS)
         rounds = settings.rounds or load.rounds
@@ -85,6 +93,7 @@ def case_of(row: ServingRow, own: OwnEngine | None = None) -> ServingCase:
             settings=settings,
             load=replace(load, concurrency=requests, rounds=rounds, least=least),
             starts_cold=starts_cold(launched),
+            arrivals=arrivals_of(row, launched, load),
         )
     if mode == "disagg":
         return _disaggregated(row, own)
@@ -108,8 +117,9 @@ def _disaggregated(row: ServingRow, own: OwnEngine | None) -> ServingCase:
     if is_data_parallel(launched):
         decode = replace(decode, tensor=1, attention_data=decode.devices)
     most = decode_limit(launched, readers=reading, writers=replicas)
-    writing = replace(launched_with(launched), max_running=most)
-    reads = launched_with(launch_of(row, prefill, load))
+    writing = replace(with_kernels(launched_with(launched), launched, decode), max_running=most)
+    launched = launch_of(row, prefill, load)
+    reads = with_kernels(launched_with(launched), launched, prefill)
     return ServingCase(
         scenario=scenario_of(row, decode, writing, own),
         settings=writing,
@@ -165,10 +175,10 @@ def _aggregated(row: ServingRow) -> ServingDegrees:
 
 def _load(row: ServingRow) -> ClosedLoad:
     kind, lengths = row.text("load_kind"), row.text("lengths")
-    if kind not in ("concurrency", "batch", "offline"):
+    if kind not in ("concurrency", "batch", "offline", "trace"):
         raise RowError(f"load_kind {kind!r}: arrivals over time are not stated")
     spread, rounds = _SPREAD.search(lengths), _ROUNDS.search(lengths)
-    many = 1 if kind == "offline" else USUAL_ROUNDS
+    many = 1 if kind in ("offline", "trace") else USUAL_ROUNDS
     return ClosedLoad(
         concurrency=_clients(row),
         input_tokens=_length(row, "input_length"),
@@ -199,9 +209,10 @@ def _clients(row: ServingRow) -> float:
 def _stated_clients(row: ServingRow) -> float:
     """Requests under way; of offline work all there are, the middle of a stated range."""
     counts = [int(count) for count in _COUNTS.findall(row.text("load"))]
-    if row.text("load_kind") == "offline":
+    if row.text("load_kind") in ("offline", "trace"):
         if not counts:
-            raise RowError("offline: how many requests there were is not stated")
+            kind = row.text("load_kind")
+            raise RowError(f"{kind}: how many requests there were is not stated")
         return sum(counts) / len(counts)
     clients = row.number("load")
     if not clients:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.parts import note, section
-from planner.reports.ranking import TIED, TIGHT, legend, marks, shared, varying
+from planner.reports.ranking import TIED, legend, marks, shared, varying
+from planner.reports.ranking_columns import TIGHT
 from planner.wording.labels import degrees, one_line
 from planner.wording.units import capacity, count, gib, percent, plural, time_scale
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Plan, RankedPlan
     from planner.reports.page.content import PageContent
-    from planner.reports.ranking import Decision
+    from planner.reports.ranking_columns import Decision
 
 PRINTED = 25
 """Rows of the table on paper."""

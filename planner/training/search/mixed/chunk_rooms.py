@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULL, SELECTIVE
+from planner.training.search.mixed.fitting_ways import ways_within
 from planner.training.search.mixed.rooms import MemoryLines
 from planner.training.search.mixed.speeds import layer_columns
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
+
+MOST_WAYS = 4096
+"""Ways of one stage up to which all are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +74,18 @@ class ChunkRooms:
         missing = (chunks == 0).any(axis=1) * self.filled[stage]
         held = np.maximum(held, least) - missing
         return np.asarray(held <= room * (1 + _ROUNDING))
+
+    def ways(
+        self, stage: int, room: float, least: Ints, layers: int, recomputed: int
+    ) -> Ints | None:
+        """[I, v]: the ways to divide `layers` over the chunks of a stage, which have their `least`
+        [v], that may fit; None where they are too many."""
+        base, each = self.least_base[stage], self.least_each[stage]
+        left = room * (1 + _ROUNDING) - base + self.filled[stage] + each.sum()
+        found = ways_within(least, layers, each, left, most=MOST_WAYS)
+        if found is None:
+            return None
+        return found[self.may_fit(stage, room, found, recomputed)]
 
     def corners(self, stage: int, room: float, corners: Floats) -> Floats:
         """[X, v]: the corners of what may fit in `room` bytes of a stage, of the ways, and parts of

@@ -83,7 +83,8 @@ class CombinationTables:
         self.stated = 0
         """Programs stated so far."""
         self._layers = of.layer_columns
-        self._types = TypeTables(of, lengths)
+        pure = not classes.together and all(len(types) == 1 for types in classes.types)
+        self._types = TypeTables(of, lengths, pure=pure)
         self._by_rooms = of.free and of.batch.virtual_stages > 1
         if self._by_rooms:
             self._rooms = of.rooms

@@ -12,8 +12,6 @@ forward, whole backward, and its halves for inputs and for weights.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
-from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,9 +37,6 @@ PASSES = (
     PassKind.BACKWARD_WEIGHT,
 )
 """The kinds of passes whose seconds are told apart."""
-
-MOST_WAYS = 4096
-"""ChunkWays of one stage up to which all are listed."""
 
 PRICED_WAYS = 64
 """ChunkWays of one stage up to which the memory of each is computed."""
@@ -140,18 +135,13 @@ def even_chunks(of: TypedCombination, layers: Ints) -> Ints:
     return np.array(found, dtype=np.int64).reshape(*layers.shape, least.shape[1])
 
 
-def ways_of(least: Ints, layers: int, *, every: bool) -> Ints:
-    """[I, v]: the ways to divide layers over the chunks of a stage, which have their least: every
-    one, or those with all others in one chunk."""
+def corner_ways(least: Ints, layers: int) -> Ints:
+    """[v, v]: the ways to divide layers over the chunks of a stage, which have their least, with
+    all others in one chunk; none where there are fewer layers."""
     rest, v = layers - int(least.sum()), len(least)
     if rest < 0:
         return np.zeros((0, v), dtype=np.int64)
-    if not every:
-        return np.asarray(least + rest * np.eye(v, dtype=np.int64))
-    bars = np.array(list(combinations(range(rest + v - 1), v - 1)), dtype=np.int64)
-    bars = bars.reshape(-1, v - 1)
-    ends = np.column_stack((np.full(len(bars), -1), bars, np.full(len(bars), rest + v - 1)))
-    return np.asarray(np.diff(ends, axis=1) - 1 + least)
+    return np.asarray(least + rest * np.eye(v, dtype=np.int64))
 
 
 class StageWays:
@@ -166,7 +156,7 @@ class StageWays:
         self._rooms = of.chunk_rooms if of.free else None
         self._least = least_chunks(of)
         self._known: dict[tuple[int, int, int, bool], ChunkWays] = {}
-        self._divided: dict[tuple[bytes, int], tuple[Ints, bool]] = {}
+        self._divided: dict[tuple[int, float, int], tuple[Ints, bool]] = {}
         self._bytes: dict[tuple[int, ...], Floats] = {}
 
     def of(self, stage: int, c: int, layers: int, *, priced: bool = False) -> ChunkWays | None:
@@ -184,7 +174,7 @@ class StageWays:
         least = self._least[stage]
         if not self._of.free:
             return self._of_chunks(stage, c, np.zeros((1, len(least)), dtype=np.int64))
-        corners = ways_of(least, layers, every=False).astype(np.float64)
+        corners = corner_ways(least, layers).astype(np.float64)
         if self._rooms is not None and len(corners):
             corners = self._rooms.corners(stage, float(self._room[c]), corners)
         return self._of_chunks(stage, c, corners)
@@ -195,22 +185,15 @@ class StageWays:
         return bool((held <= self._room[classes]).all())
 
     def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
-        chunks, complete = self._chunks(stage, layers)
-        least = self._least[stage]
-        corners = chunks[_corners(chunks, least)].astype(np.float64)
-        if complete and self._rooms is not None:
-            room = float(self._room[c])
-            fits = self._rooms.may_fit(stage, room, chunks, self._replayed)
-            if not fits.all():
-                chunks = chunks[fits]
-                corners = self._rooms.corners(stage, room, corners)
-        if priced and complete and len(chunks) <= PRICED_WAYS:
+        chunks, complete = self._chunks(stage, c, layers)
+        few = complete and len(chunks) <= PRICED_WAYS
+        if priced and few:
             chunks = chunks[self._of_stage(stage, chunks) <= self._room[c]]
-            corners = chunks.astype(np.float64)
+        corners_s = self._of_chunks(stage, c, chunks) if few else self.corners_of(stage, c, layers)
         return ChunkWays(
             chunks=chunks,
             seconds=self._of_chunks(stage, c, chunks),
-            corners_s=self._of_chunks(stage, c, corners),
+            corners_s=corners_s,
             complete=complete,
         )
 
@@ -220,19 +203,20 @@ class StageWays:
         seconds = self._seconds.seconds(*where, chunks)
         return np.moveaxis(seconds, 0, 1).reshape(len(chunks), 4 * chunks.shape[1])
 
-    def _chunks(self, stage: int, layers: int) -> tuple[Ints, bool]:
-        """[I, v]: all ways, or the corners and an even one where there are too many; and whether
-        they are all."""
-        least = self._least[stage]
-        if not self._of.free:
+    def _chunks(self, stage: int, c: int, layers: int) -> tuple[Ints, bool]:
+        """[I, v]: all ways that may fit, or the corners and an even one where there are too many;
+        and whether they are all."""
+        least, rooms = self._least[stage], self._rooms
+        if rooms is None:
             return np.zeros((1, len(least)), dtype=np.int64), True
-        rest, v = layers - int(least.sum()), len(least)
-        complete = rest < 0 or comb(rest + v - 1, v - 1) <= MOST_WAYS
-        key = least.tobytes(), layers
+        room = float(self._room[c])
+        key = stage, room, layers
         if key not in self._divided:
-            chunks = ways_of(least, layers, every=complete)
-            if not complete:
-                chunks = np.vstack((chunks, spread(layers, least)))
+            chunks = rooms.ways(stage, room, least, layers, self._replayed)
+            complete = chunks is not None
+            if chunks is None:
+                corners = corner_ways(least, layers)
+                chunks = np.vstack((corners, spread(layers, least)))
             self._divided[key] = chunks, complete
         return self._divided[key]
 
@@ -245,11 +229,6 @@ class StageWays:
             held = held_bytes(self._of, every, self._replayed)
             self._bytes |= {keys[i]: one for i, one in zip(new, held, strict=True)}
         return np.array([self._bytes[key][stage] for key in keys])
-
-
-def _corners(chunks: Ints, least: Ints) -> Ints:
-    """The ways with all layers but the least in one chunk."""
-    return np.asarray(np.flatnonzero(((chunks - least) > 0).sum(axis=1) <= 1))
 
 
 def held_bytes(of: TypedCombination, chunks: Ints, recomputed: int) -> Floats:

@@ -6,18 +6,17 @@ the step of any plan. Letters as in `planner.training.search.mixed.order_problem
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from planner.stage_layout.stage_bounds import Rows
 from planner.training.batch import FULL, OUTER_KINDS
-from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
+from planner.training.search.layouts.bound import jitter_share
+from planner.training.search.mixed.once import OnceTables, passes_known
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.search.mixed.splits import least_chunks
-from planner.training.step.reduction import gradient_reduction_s, stage_gathers_s, tied_reduction_s
-from planner.training.step.update import stage_optimizer_s
+from planner.training.step.reduction import tied_reduction_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 class TypeSeconds(NamedTuple):
     """Tables [p, K + 1, L + 1] by the layers of a stage and where they end: its row and its way
     without messages (`stage_layout.stage_bounds`); forward, backward and its weight gradients of a
-    microbatch; what follows the pipeline; the gradient reduction."""
+    microbatch; what follows the pipeline and the gradient reduction, as long as a simulated step
+    may count them (`planner.training.search.mixed.once`)."""
 
     own_s: Floats
     late_s: Floats
@@ -44,7 +44,8 @@ class TypeTables:
     """Of a combination whose stages hold up to `lengths[-1]` layers. `begins` and `inside` [K + 1,
     L + 1]: where layers begin that end at a layer, and whether that is a layer."""
 
-    def __init__(self, of: TypedCombination, lengths: Ints) -> None:
+    def __init__(self, of: TypedCombination, lengths: Ints, *, pure: bool) -> None:
+        """`pure`: whether every stage has devices of one type."""
         self._of, self._lengths = of, lengths
         ends = np.arange(len(of.layer_columns) + 1)
         self._begins = np.maximum(ends - lengths[:, None], 0)
@@ -53,7 +54,8 @@ class TypeTables:
         outside[:, layer_columns(of.ideal)] = 0
         self._outside = outside.astype(np.float64)
         self._by_rooms = of.free and of.batch.virtual_stages > 1
-        self._after_s: dict[int, tuple[Floats, Floats]] = {}
+        self._covers_known = pure and passes_known(of)
+        self._once: dict[int, OnceTables] = {}
 
     def of_type(self, index: int, recomputed: int) -> TypeSeconds:
         """For a number of recomputed layers per chunk."""
@@ -62,9 +64,10 @@ class TypeTables:
         rows = Rows.of(problem)
         forward = self._seconds(problem.forward_s)
         backward = self._seconds(problem.backward_s) + self._replay(problem, recomputed)
-        if index not in self._after_s:
-            self._after_s[index] = self._after(index)
-        after, reduction = self._after_s[index]
+        if index not in self._once:
+            self._once[index] = OnceTables(of, index, self._lengths)
+        once = self._once[index]
+        after, reduction = once.exposed_s(forward, backward)
         busy = m * (forward + backward)
         beside = after + jitter_share(of.ideal, p) * busy
         own = busy + beside
@@ -83,6 +86,10 @@ class TypeTables:
             late = late + beside
         weight = self._seconds(problem.weight_gradient_s)
         late = np.broadcast_to(late, own.shape)
+        covers = backward
+        if self._by_rooms and of.batch.granularity[0] == FULL:
+            covers = backward + forward  # No split repeats more than all forwards.
+        after, reduction = once.exposed_s(forward, covers, known=self._covers_known)
         return TypeSeconds(own, late, way, forward, backward, weight, after, reduction)
 
     def _seconds(self, layer_s: Floats) -> Floats:
@@ -133,43 +140,3 @@ class TypeTables:
             least[way, 0, 0, 0] = seconds[0, -OUTER_KINDS]
         shape = forward.shape
         return np.broadcast_to(least[0], shape).copy(), np.broadcast_to(least[1], shape).copy()
-
-    def _after(self, index: int) -> tuple[Floats, Floats]:
-        """[p, K + 1, L + 1] each: gather and optimizer of the stages of a type; their gradient
-        reduction. Both grow ever more slowly with the parameters, so they lie above the line
-        between few and many layers."""
-        of, fewest = self._of, self._of.fewest()
-        scenario, table = of.scenarios[index], of.tables[index]
-        most = max(len(self._lengths) - 1, 1)
-        hiding = np.full((1, of.batch.pipeline), ENDLESS_S)
-        few: list[Floats] = []
-        many: list[Floats] = []
-        for column in sorted(set(self._of.layer_columns)):
-            for found, layers in ((few, fewest), (many, np.full_like(fewest, most))):
-                counts = of.batch.load.counts.copy()
-                if of.free:
-                    counts[..., layer_columns(of.ideal)] = 0
-                    counts[:, -1, column] = layers
-                batch = replace(
-                    of.batch,
-                    row=np.zeros(1, dtype=np.int64),
-                    load=replace(of.batch.load, counts=counts),
-                )
-                found.append(
-                    np.stack(
-                        [
-                            stage_gathers_s(scenario, table, batch, hiding)[0]
-                            + stage_optimizer_s(scenario, table, batch)[0],
-                            gradient_reduction_s(scenario, table, batch, hiding)[0],
-                        ]
-                    )
-                )
-        low, high = np.min(few, axis=0), np.min(many, axis=0)
-        more = np.maximum(most - fewest, 1)
-        slope = np.maximum(high - low, 0.0) / more
-        lengths = np.maximum(self._lengths - fewest[:, None], 0)
-        seconds = low[..., None] + slope[..., None] * lengths
-        overhead_s = of.ideal.job.software.step_overhead.value
-        shape = (of.batch.pipeline, *self._begins.shape)
-        after, reduction = (np.broadcast_to(one[..., None], shape).copy() for one in seconds)
-        return after + overhead_s, reduction

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.specs.software_parts import NOTHING_LEFT, OFFLOADED_WITH, offloaded_alone
+from planner.specs.software_offload import NOTHING_LEFT, OFFLOADED_WITH, offloaded_alone
 from planner.training.batch import NONE, SELECTIVE
 from planner.training.costs import cost_table, joined
 from planner.training.estimate import batch_of_one, shard_of

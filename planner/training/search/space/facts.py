@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from planner.arrays import Ints
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
-    from planner.specs.software_parts import Offload
+    from planner.specs.software_offload import Offload
     from planner.training.scenario import Scenario
     from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.restrictions import Restrictions

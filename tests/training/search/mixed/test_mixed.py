@@ -49,6 +49,8 @@ THREE_SIZES = {
 SMALL = {"device_nodes": (("a100-sxm-80gb", 1, 4), ("h100-sxm-80gb", 2, 1))}
 """Two of the small nodes make a stage of two devices, which may begin inside the larger one."""
 
+OVERLAP = {"software": "megatron-core-overlap"}
+
 
 def orders_of(scenario: Scenario) -> list[tuple[str, ...]]:
     """The hosts in every order of the kinds of nodes."""
@@ -155,6 +157,7 @@ EXACT = [
     ({**SIZES, "batch": 24}, {"pipeline": (6,), "tensor": (1,), "recompute": ("none",)}, 6),
     *([(THREE_SIZES, {"pipeline": (7,), "recompute": ("none",)}, 8)] if EVERY_INSTANCE else []),
     ({**SMALL, "batch": 12}, {"pipeline": (3,), "tensor": (1, 2), "recompute": ("none",)}, 6),
+    ({**TWO, **OVERLAP}, {"pipeline": (4,), "tensor": (1,), "recompute": ("none", "full")}, 5),
 ]
 
 
@@ -174,7 +177,7 @@ INTERLEAVED = {"pipeline": (4,), "virtual_stages": (2,), "schedule": ("interleav
     [
         (TWO, {"tensor": (1,), "recompute": ("none",)}, 8),
         ({**MEMORY, "length": 16384}, {"tensor": (2,), "recompute": ("none",)}, 8),
-        (EACH, {"pipeline": (3,), "tensor": (1,), "recompute": ("none",)}, 6),
+        ({**EACH, **OVERLAP}, {"pipeline": (3,), "tensor": (1,), "recompute": ("none",)}, 6),
         ({**SMALL, "batch": 12}, {"pipeline": (3,), "tensor": (2,), "recompute": ("none",)}, 6),
         *([(THREE, {"tensor": (1,), "recompute": ("full",)}, 8)] if EVERY_INSTANCE else []),
     ],
@@ -216,6 +219,7 @@ def test_the_best_plan_of_random_instances_is_that_of_brute_force(
         ffn=int(random.choice([4096, 8192])),
         length=int(random.choice([2048, 8192])),
         tie=bool(random.integers(2)),
+        software=("megatron-core", "megatron-core-overlap")[seed // 8 % 2],
     )
     recompute = str(random.choice(["none", "selective", "full"]))
     agrees(scenario, {**axes, "recompute": (recompute,)}, most_gap=0.3)
