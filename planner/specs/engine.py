@@ -115,6 +115,9 @@ class KernelTable(Input):
 
     basis: Basis
     source: Text
+    devices: tuple[Text, ...] = ()
+    """Those that were measured, of a family whose other devices reach the same shares of their
+    rates by assumption; none where the shares of the family are alike."""
     products: dict[str, KernelLaw]
     """By format of the weights."""
     experts: dict[str, ExpertLaw]
@@ -247,6 +250,8 @@ class EngineProfile(Input):
     name: Name
     like: Text | None = None
     """Another engine file that has what this one does not state."""
+    arguments_of: Name | None = None
+    """The engine whose arguments it takes, where that has another name: exports are those of it."""
     version: Text
     description: Text
     source: Text
@@ -276,6 +281,15 @@ class EngineProfile(Input):
     """The exponent x of experts, whose tiles differ in load."""
 
     _file: SourceFile | None = PrivateAttr(default=None)
+
+    def table_of(self, device: str, family: str | None) -> KernelTable | None:
+        """Kernels on a device, or else on its family; None without any."""
+        return self.kernels.get(device) or self.kernels.get(family or "")
+
+    @property
+    def spoken_to_as(self) -> str:
+        """The engine whose arguments it takes."""
+        return self.arguments_of or self.name
 
     @property
     def keeps_prefixes(self) -> bool:
