@@ -86,6 +86,7 @@ def test_limits_that_none_keeps_are_said(planner: Callable[..., Any], tmp_path: 
         (("--tensor", "7"), "valid with --tensor 1,2,4,8"),
         (("--tensor", "16"), "divide the 8 devices that share a fast fabric"),
         (("--expert", "2"), "has no experts"),
+        (("--tensor", "4", "--devices", "3"), "a replica with it takes 4 devices at least"),
         (("--tensor", "4", "--pipeline", "8"), "valid with --tensor 1 or --pipeline 1,2"),
         (("--disaggregated", "maybe"), "--disaggregated"),
     ],
