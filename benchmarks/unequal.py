@@ -15,7 +15,7 @@ from planner.specs.job import build_job
 from planner.specs.load import load_model, load_software, parse_cluster
 from planner.training.scenario import Scenario, build_scenario
 from planner.training.search.search import search
-from planner.training.search.space.restrictions import UNRESTRICTED, Restrictions
+from planner.training.search.space.restrictions import Restrictions
 
 TIERS = [
     {"name": "leaf", "nodes": 8},
@@ -82,7 +82,7 @@ def regions() -> Scenario:
         link = {"bandwidth": f"{rate:.0f} B/s", "latency": f"{latency * 1e3:.1f} ms"}
         links.append({"between": [f"n{one}", f"n{two}"], **link})
     wide = {"name": "wide-area", "bandwidth": "20 MB/s", "latency": "70 ms"}
-    tiers = [{"name": "site", "nodes": 1}, wide]
+    tiers: list[dict[str, Any]] = [{"name": "site", "nodes": 1}, wide]
     return scenario("gpt-1.7b", REGIONS, (), tiers=tiers, links=links)
 
 
@@ -101,18 +101,18 @@ def searches(limit_s: float | None = None) -> None:
     """Prints a row for each cluster: the best step, the gap of the list and of the best plan alone,
     the parts of the gap, and the best found on fewer nodes."""
     small = scenario("megatron-22b", 16, (), tiers=None)
-    tensor = Restrictions(tensor=(8,))
+    every, tensor = Restrictions(), Restrictions(tensor=(8,))
     cases = {
-        "128 nodes, tiers, 175B": (scenario("gpt3-175b", 128, (), tiers=TIERS), UNRESTRICTED),
-        "128, tiers, 8 slow, 175B": (scenario("gpt3-175b", 128, SLOW, tiers=TIERS), UNRESTRICTED),
-        "128, tiers, 8 slow, 22B": (scenario("megatron-22b", 128, SLOW, tiers=TIERS), UNRESTRICTED),
+        "128 nodes, tiers, 175B": (scenario("gpt3-175b", 128, (), tiers=TIERS), every),
+        "128, tiers, 8 slow, 175B": (scenario("gpt3-175b", 128, SLOW, tiers=TIERS), every),
+        "128, tiers, 8 slow, 22B": (scenario("megatron-22b", 128, SLOW, tiers=TIERS), every),
         "1,024, tiers, 10 slow, 175B": (
             scenario("gpt3-175b", 1024, SLOW_OF_1024, tiers=LARGE_TIERS),
-            UNRESTRICTED,
+            every,
         ),
         "16 measured, 22B, TP 8": (measured(small, None), tensor),
         "16 measured, 1 slow, 22B, TP 8": (measured(small, 5), tensor),
-        "12 regions, 1.7B": (regions(), UNRESTRICTED),
+        "12 regions, 1.7B": (regions(), every),
     }
     columns = f"{'best s':>9}{'gap':>8}{'of best':>9}{'others':>8}{'hosts':>8}{'layouts':>9}"
     print(f"{'three best plans':32}{columns}{'CPU s':>7}  fewer nodes")

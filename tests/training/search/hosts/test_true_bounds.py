@@ -153,8 +153,8 @@ def check(seed: int) -> int:
     other = with_other_layers(rng, scenario, plan)
     for order, price in zip(orders, prices, strict=True):
         assert anywhere_s <= price.step_s * ABOVE
-        units = tuple(order.tolist())
-        moved = search.prices.price(other, search.prices.batch(other), grid, units)
+        batch = search.prices.batch(other)
+        moved = search.prices.price(other, batch, grid, tuple(order.tolist()))
         assert any_layout_s <= moved.step_s * ABOVE
     for cut in range(CUTS if holds else 0):
         for order, price in zip(orders, prices, strict=True):
