@@ -106,9 +106,9 @@ def space_of(
     kinds: list[ReplicaKind] = []
     tally: Counter[str] = Counter()
     refusals: dict[str, RuleError] = {}
-    profiles = list(_profiles(engine, allowed))
     for at, (group, room) in enumerate(zip(groups, rooms, strict=True)):
         speed = fast_domain(group).bytes_per_s
+        profiles = list(_profiles(engine.on(group.device), allowed))
         for degrees, weights, kv in product(
             degrees_of(model, room, allowed), allowed.weights, allowed.kv_formats
         ):
