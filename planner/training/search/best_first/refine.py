@@ -17,6 +17,7 @@ from planner.training.search.best_first.queue import BoundQueue, Open
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
 from planner.training.search.layouts.choose import DefaultStep
+from planner.training.search.layouts.fewest import fewest_layers
 from planner.training.search.layouts.on_links import moved_on_links
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import slowest_spans
@@ -182,7 +183,9 @@ class Refinement:
     def on_any_hosts_s(self, index: int) -> float:
         """A bound over all placements and stage layouts of a combination. Raises: OutOfTime."""
         plan = self._combinations.plan(index, self._queue.layers.get(index, 0))
-        return self._placements.everywhere.any_layout_bound_s(plan)
+        group, _ = self._combinations.place(index)
+        least = fewest_layers(self._scenario, group.layout.load)
+        return self._placements.everywhere.any_layout_bound_s(plan, least)
 
     @property
     def _placements(self) -> PlacementSearch:

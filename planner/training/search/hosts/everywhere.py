@@ -18,7 +18,6 @@ from planner.schedule.registry import kind_of
 from planner.training.search.hosts.grid import grid_of
 from planner.training.search.hosts.pricing import OrderPrices
 from planner.training.search.hosts.problem import placement_program
-from planner.training.search.layouts.fewest import fewest_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.hosts.grid import UnitGrid
     from planner.training.search.hosts.problem import PlacedProgram
+    from planner.workload.stages import StageLoad
 
 PROOF_WORK = 0.1
 """Share of the effort of `solve_placement` that the proof of one plan gets."""
@@ -136,10 +136,10 @@ class EverywhereBounds:
         self._searched_s[self._anywhere(plan)] = found.bound_s - self._jitter_s(plan)
         return found.bound_s
 
-    def any_layout_bound_s(self, plan: Plan) -> float:
+    def any_layout_bound_s(self, plan: Plan, least: StageLoad) -> float:
         """A bound over all placements and all stage layouts of a plan, and however much it
-        recomputes: with one layer in every chunk, and none in those that may do without. Layers
-        only add to passes and to what is reduced and gathered. Raises: OutOfTime."""
+        recomputes, with the `least` that its stages hold. Layers only add to passes and to what is
+        reduced and gathered. Raises: OutOfTime."""
         plain = self._without_recompute(plan) or self._anywhere(plan)
         if plain in self._any_layout_s:
             return self._any_layout_s[plain]
@@ -147,8 +147,7 @@ class EverywhereBounds:
         grid = grid_of(listed.topology, plain.degrees)
         bound_s = 0.0
         if grid is not None:
-            batch = OrderPrices(self.scenario).batch(plain)
-            batch = replace(batch, load=fewest_layers(self.scenario, batch.load))
+            batch = replace(OrderPrices(self.scenario).batch(plain), load=least)
             program = placement_program(listed, plain, batch, grid, self.budget)
             if self.holds_everywhere(plain, program.problem, listed):
                 jitter_s = float(program.paths.parts.jitter_s[0])

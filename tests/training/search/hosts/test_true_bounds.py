@@ -24,6 +24,7 @@ from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.hosts.grid import grid_of
 from planner.training.search.hosts.problem import placement_program
+from planner.training.search.layouts.fewest import fewest_layers
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.space.restrictions import Restrictions
 from tests.every_instance import instances
@@ -149,7 +150,7 @@ def check(seed: int) -> int:
     units = len(scenario.topology.kinds) // grid.unit_nodes
     orders = [rng.permutation(units)[: grid.rows * grid.columns] for _ in range(ORDERS)]
     prices = [search.prices.price(plan, alone, grid, tuple(order.tolist())) for order in orders]
-    any_layout_s = search.everywhere.any_layout_bound_s(plan)
+    any_layout_s = search.everywhere.any_layout_bound_s(plan, fewest_layers(scenario, alone.load))
     other = with_other_layers(rng, scenario, plan)
     for order, price in zip(orders, prices, strict=True):
         assert anywhere_s <= price.step_s * ABOVE
