@@ -114,8 +114,11 @@ class PoolsAnswer:
     bound: float
 
 
-def solve_pools(problem: PoolsProblem, solver: Solver, budget: Budget) -> PoolsAnswer | None:
-    """The best counts. None where no counts keep all rows. Raises: OutOfTime."""
+def solve_pools(
+    problem: PoolsProblem, solver: Solver, budget: Budget, *, within: float = WITHIN
+) -> PoolsAnswer | None:
+    """The best counts, `within` a share of the bound. None where no counts keep all rows. Raises:
+    OutOfTime."""
     from pulp import LpAffineExpression, LpMaximize, LpMinimize, LpProblem
 
     cheapest = problem.cheapest
@@ -150,7 +153,7 @@ def solve_pools(problem: PoolsProblem, solver: Solver, budget: Budget) -> PoolsA
     _add_rooms(program, problem, counts)
     _add_clients(program, problem, shares)
     _add_flows(program, problem, shares, unit)
-    limits = Limits(relative_gap=WITHIN, absolute_gap=max(1e-9, WITHIN * problem.known_rate / unit))
+    limits = Limits(relative_gap=within, absolute_gap=max(1e-9, WITHIN * problem.known_rate / unit))
     answer = solver.solve(program, limits, budget=budget)
     return _read(problem, answer, counts, shares, 1.0 if cheapest else unit)
 

@@ -250,6 +250,8 @@ class EngineProfile(Input):
     name: Name
     like: Text | None = None
     """Another engine file that has what this one does not state."""
+    arguments_of: Name | None = None
+    """The engine whose arguments it takes, where that has another name: exports are those of it."""
     version: Text
     description: Text
     source: Text
@@ -283,6 +285,11 @@ class EngineProfile(Input):
     def table_of(self, device: str, family: str | None) -> KernelTable | None:
         """Kernels on a device, or else on its family; None without any."""
         return self.kernels.get(device) or self.kernels.get(family or "")
+
+    @property
+    def spoken_to_as(self) -> str:
+        """The engine whose arguments it takes."""
+        return self.arguments_of or self.name
 
     @property
     def keeps_prefixes(self) -> bool:

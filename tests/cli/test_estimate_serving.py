@@ -186,3 +186,16 @@ def test_devices_without_measured_kernels_are_told(
     assert told.code == 0
     said = " ".join(told.stdout.split())
     assert "kernels of vllm on rtx-4090 reach the same shares of its rates as on l40s" in said
+
+
+def test_plans_of_a_release_are_exported_as_its_engine(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    cluster, out = ("--cluster", "dgx-a100-16", "--model", "llama-3-8b"), tmp_path / "plan.json"
+    arguments = (*cluster, "--serving", load(tmp_path), "--devices", "1", "-o", str(out))
+    told = planner("search", *arguments, "--engine", "vllm-0.16")
+    assert told.code == 0
+    written = planner("export", str(out), "--format", "vllm")
+    assert written.code == 0
+    assert "--tensor-parallel-size=1" in written.stdout
+    assert "engine vllm-0.16" in planner("export", str(out), "--format", "sglang").stderr

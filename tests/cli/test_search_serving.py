@@ -191,7 +191,7 @@ def test_a_search_that_is_cut_shows_what_it_knows(
     """Time runs out, or Ctrl-C is pressed, in the program of pools."""
     from planner.serving.search import mixing
 
-    def ends(*_: object) -> None:
+    def ends(*_: object, **__: object) -> None:
         raise OutOfTime if cut == "time limit" else KeyboardInterrupt
 
     monkeypatch.setattr(mixing, "solve_pools", ends)

@@ -52,7 +52,7 @@ def job(engine: str, *pools: ServingPool, **changed: Any) -> ServingExport:
         "chunked": True,
         **changed,
     }
-    return ServingExport(plan=ServingPlan(engine=engine, pools=pools), **facts)
+    return ServingExport(plan=ServingPlan(engine=engine, pools=pools), engine=engine, **facts)
 
 
 def called(script: str, folder: Path, *arguments: str, **variables: str) -> list[str]:

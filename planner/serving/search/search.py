@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import isclose
+from math import inf, isclose
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,6 +142,7 @@ class _Run:
         """The front of the plans found and of some settings of every usual kind. Settings whose
         bounds another one beats already are not simulated."""
         job = self._job
+        points = []
         for kind in () if job.allowed.disaggregated else self._space.kinds:
             if not kind.usual:
                 continue
@@ -149,10 +150,13 @@ class _Run:
             picks = np.linspace(0, len(settings.clients) - 1, _FRONT_SETTINGS)
             bounds = bounds_of(kind, job.load, settings.clients)
             for at in np.unique(np.rint(picks)).astype(int).tolist():
-                self._budget.check()
-                rate = float(bounds.rate[at]) / kind.devices
-                if not beaten(rate, float(bounds.tpot_s[at]), self._whole()):
-                    self._pricing.replicas(kind, settings, at)
+                rate, tpot_s = float(bounds.rate[at]) / kind.devices, float(bounds.tpot_s[at])
+                points.append((tpot_s / rate if rate else inf, rate, tpot_s, kind, settings, at))
+        known = leading(self._whole())
+        for _, rate, tpot_s, kind, settings, at in sorted(points, key=lambda one: one[0]):
+            self._budget.check()
+            if not beaten(rate, tpot_s, known):
+                known = leading([*known, self._pricing.replicas(kind, settings, at)])
         best = (
             []
             if self._mixed is None or self._mixed.parts is None
