@@ -115,6 +115,7 @@ def exported(read: ReadServingPlan, job: ServingJob) -> ServingExport:
     return ServingExport(
         title=f"{job.model.name} on {job.cluster.name}, plan {read.rank}",
         plan=read.plan,
+        engine=job.engine.spoken_to_as,
         model=job.model.name,
         mixture=job.model.moe is not None,
         longest=job.load.input_tokens + job.load.output_tokens,

@@ -4,6 +4,7 @@ quick however many there are."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -211,6 +212,7 @@ class Program(TyperGroup):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
+@cache
 def _load(name: str, entry: CommandEntry) -> Any:
     """The command as the option parser has it."""
     module, _, attribute = entry.place.partition(":")

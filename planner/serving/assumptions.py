@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from planner.serving.placement import ExpertRouting
     from planner.serving.scenario import ServingScenario
     from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.device import DeviceSpec
     from planner.specs.engine import EngineProfile
     from planner.specs.model.spec import ModelSpec
     from planner.specs.serving_load import LoadFile
@@ -45,6 +46,7 @@ def assumptions_of(
         yield f"devices of group {group.name}, the first of the cluster"
     if group.device.inferred is not None:
         yield f"cluster: {group.device.inferred}"
+    yield from _kernels(engine, group.device)
     yield from _rest(scenario.model, engine, closed)
 
 
@@ -68,6 +70,7 @@ def assumptions_of_search(
     for group in cluster.node_groups:
         if group.device.inferred is not None:
             yield f"cluster: {group.device.inferred}"
+        yield from _kernels(engine, group.device)
     yield from _rest(model, engine, closed)
 
 
@@ -119,6 +122,16 @@ def _formats(
         yield f"weights in {weights}; --weights says otherwise"
     if stated_kv is None:
         yield f"KV cache in {kv}, as {engine.name} has it; --kv-format says otherwise"
+
+
+def _kernels(engine: EngineProfile, device: DeviceSpec) -> Iterator[str]:
+    """Of a device on which no kernels of the engine were measured."""
+    table = engine.table_of(device.name, device.family)
+    if table is not None and table.devices and device.name not in table.devices:
+        yield (
+            f"kernels of {engine.name} on {device.name} reach the same shares of its rates as on "
+            f"{' and '.join(table.devices)}; the ranges hold no runs of such devices"
+        )
 
 
 def _rest(model: ModelSpec, engine: EngineProfile, closed: ClosedLoad) -> Iterator[str]:

@@ -164,8 +164,8 @@ class ServingScenario:
     @cached_property
     def table(self) -> KernelTable:
         """Kernels of the engine on this device, or else on its family. Raises: RuleError."""
-        family, tables = self.device.family, self.engine.kernels
-        table = tables.get(self.device.name) or tables.get(family or "")
+        family = self.device.family
+        table = self.engine.table_of(self.device.name, family)
         if table is None:
             raise RuleError(
                 "engine",

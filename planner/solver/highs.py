@@ -17,6 +17,7 @@ from planner.solver.quiet import quiet_stdout
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.solver.answer import Limits
+    from planner.solver.linear import LinearProgram
     from planner.solver.program import SolverProgram
 
 CANCEL_S = 0.05
@@ -53,6 +54,13 @@ class Highs:
             self._version = str(_new(_highspy()).version())
         return self._version
 
+    def keep(self, program: LinearProgram, limits: Limits) -> KeptByHighs:
+        """A program that rows are added to between its answers. Raises: EngineError."""
+        highspy = _highspy()
+        highs = _new(highspy)
+        _set_options(highspy, highs, limits)
+        return KeptByHighs(highspy, highs, program)
+
     def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim:
         """Raises: EngineError."""
         highspy = _highspy()
@@ -60,9 +68,7 @@ class Highs:
             highspy.Highs.resetGlobalScheduler(True)
         Highs._threads = limits.threads
         highs = _new(highspy)
-        for option, value in _options(limits).items():
-            if highs.setOptionValue(option, value) == highspy.HighsStatus.kError:
-                raise EngineError(f"option {option} = {value} was refused")
+        _set_options(highspy, highs, limits)
         if highs.passModel(_model(highspy, program)) == highspy.HighsStatus.kError:
             raise EngineError("the program was refused")
         if start is not None:
@@ -71,6 +77,38 @@ class Highs:
             highs.setSolution(solution)
         _run(highs, limits)
         return _claim(highspy, highs)
+
+
+class KeptByHighs:
+    """A linear program that HiGHS keeps with the basis of its last answer: after more rows it is
+    solved from there."""
+
+    def __init__(self, highspy: Any, highs: Any, program: LinearProgram) -> None:
+        self._highspy, self._highs = highspy, highs
+        for cost, free in zip(program.cost.tolist(), program.free.tolist(), strict=True):
+            highs.addCol(cost, -np.inf if free else 0.0, np.inf, 0, [], [])
+        self.add(program.rows, program.row_lower, program.row_upper)
+
+    def add(self, rows: Floats, lower: Floats, upper: Floats) -> None:
+        """Add `lower` ≤ `rows` [R, C] x ≤ `upper`."""
+        for row, least, most in zip(rows, lower.tolist(), upper.tolist(), strict=True):
+            (columns,) = row.nonzero()
+            self._highs.addRow(least, most, len(columns), columns.astype(np.int32), row[columns])
+
+    def solve(self) -> tuple[Floats, Floats]:
+        """The best entries [C] and the prices of the rows [R]. Raises: EngineError."""
+        self._highs.run()
+        state = self._highs.getModelStatus()
+        if state != self._highspy.HighsModelStatus.kOptimal:
+            raise EngineError(f"ended with {self._highs.modelStatusToString(state)}")
+        found = self._highs.getSolution()
+        return np.array(found.col_value), np.array(found.row_dual)
+
+
+def _set_options(highspy: Any, highs: Any, limits: Limits) -> None:
+    for option, value in _options(limits).items():
+        if highs.setOptionValue(option, value) == highspy.HighsStatus.kError:
+            raise EngineError(f"option {option} = {value} was refused")
 
 
 def _highspy() -> Any:

@@ -3,12 +3,12 @@ them with PuLP takes longer than solving them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.solver.program import SolverProgram
+from planner.solver.program import TOLERANCE, SolverProgram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,37 @@ class LinearProgram:
             coefficients=rows[row, column],
             row_lower=self.row_lower,
             row_upper=self.row_upper,
+        )
+
+    def with_rows(self, rows: Floats, lower: Floats) -> LinearProgram:
+        """With `rows` [R, C] x ≥ `lower` [R] in addition."""
+        return replace(
+            self,
+            rows=np.concatenate((self.rows, rows)),
+            row_lower=np.append(self.row_lower, lower),
+            row_upper=np.append(self.row_upper, np.full(len(lower), np.inf)),
+        )
+
+    def holds(self, entries: Floats) -> bool:
+        """Whether entries [C] keep to every row and are not negative unless they may be."""
+        sums, sizes = self.rows @ entries, np.abs(self.rows) @ np.abs(entries)
+        missed = np.maximum(self.row_lower - sums, sums - self.row_upper)
+        kept = (missed <= TOLERANCE * np.maximum(1.0, sizes)).all()
+        return bool(kept and (self.free | (entries >= -TOLERANCE)).all())
+
+    def dual(self) -> LinearProgram:
+        """Of a program that minimises: the prices of rows that are worth most, of every row with a
+        lower limit, and then of every one with an upper limit."""
+        low, high = (np.flatnonzero(np.isfinite(end)) for end in (self.row_lower, self.row_upper))
+        priced = np.concatenate((self.rows[low], -self.rows[high]))
+        return LinearProgram(
+            maximise=True,
+            names=tuple(f"price_{place}" for place in range(len(priced))),
+            cost=np.append(self.row_lower[low], -self.row_upper[high]),
+            free=np.zeros(len(priced), dtype=np.bool_),
+            rows=priced.T,
+            row_lower=np.where(self.free, self.cost, -np.inf),
+            row_upper=self.cost,
         )
 
     def _with_pulp(self) -> LpProblem:

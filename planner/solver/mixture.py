@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -74,72 +74,6 @@ def best_average(
         fixed=fixed_s / unit_s,
     )
     return program.shares(solver)
-
-
-class Parts(NamedTuple):
-    """A `number` of equal things to be divided among places. Place i belongs to part i modulo the
-    number of parts; a part takes at least `floors` [P] of them and has room for `rooms` [P]."""
-
-    number: float
-    floors: Floats
-    rooms: Floats
-
-
-def best_shared_average(
-    each_s: Floats, fixed_s: Floats, parts: Parts, solver: Solver
-) -> Floats | None:
-    """[J]: the shares of the rows in the average that is longest when things are divided as is best
-    for it. `each_s` [J, I]: what one of them adds at a place.
-
-    The program is the dual of the one that divides them: with shares λ that sum to 1, a price μ of
-    every thing, ν ≥ 0 of the room and ξ ≥ 0 of the floor of a part, the average takes at least
-    Σ λ·fixed + number·μ − Σ rooms·ν + Σ floors·ξ where μ − ν + ξ ≤ Σ λ·each at every place. None
-    where the solver has no answer, and where there is no room for all.
-    """
-    number, count, places = parts.number, len(parts.rooms), each_s.shape[1]
-    unit_s = float(fixed_s.max() + number * each_s.max())
-    full = np.arange(places)[:, None] % count == np.arange(count)
-    kept = np.flatnonzero(parts.floors > 0)
-    limits = np.concatenate((-np.minimum(parts.rooms, number), parts.floors[kept]))
-    program = _Average(
-        others=(
-            "each",
-            *(f"full_{part}" for part in range(count)),
-            *(f"kept_{part}" for part in kept.tolist()),
-        ),
-        worth=np.append(1.0, limits / max(number, 1.0)),
-        free=np.arange(1 + len(limits)) == 0,
-        rows=np.column_stack((np.ones(places), -1.0 * full, 1.0 * full[:, kept])),
-        costs=max(number, 1.0) * each_s.T / unit_s,
-        fixed=fixed_s / unit_s,
-    )
-    return program.shares(solver)
-
-
-def best_division(each_s: Floats, fixed_s: Floats, parts: Parts, solver: Solver) -> Floats | None:
-    """[I]: how many things each place gets where that keeps the longest row shortest: what
-    `best_shared_average` is the dual of, with the same arguments."""
-    number, count, places = parts.number, len(parts.rooms), each_s.shape[1]
-    unit_s = float(fixed_s.max() + number * each_s.max())
-    part_of = np.arange(places) % count == np.arange(count)[:, None]
-    given = np.concatenate((np.ones((1, places)), part_of))
-    program = LinearProgram(
-        names=("span", *(f"place_{place}" for place in range(places))),
-        cost=np.append(1.0, np.zeros(places)),
-        free=np.zeros(1 + places, dtype=np.bool_),
-        rows=np.concatenate(
-            (
-                np.column_stack((np.ones(len(each_s)), -each_s / unit_s)),
-                np.column_stack((np.zeros(1 + count), given)),
-            )
-        ),
-        row_lower=np.concatenate((fixed_s / unit_s, [number], parts.floors)),
-        row_upper=np.concatenate((np.full(len(each_s), np.inf), [number], parts.rooms)),
-    )
-    answer = solver.solve_linear(program)
-    if not answer.values:
-        return None
-    return np.maximum([answer.values[f"place_{place}"] for place in range(places)], 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

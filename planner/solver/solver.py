@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from planner.budget import UNLIMITED
 from planner.solver.answer import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from planner.arrays import Floats
     from planner.budget import Budget
+    from planner.solver.highs import KeptByHighs
     from planner.solver.linear import LinearProgram
 
 LATE_S = 0.1
@@ -74,6 +76,21 @@ class _Asked:
             raise UnusableEngineError(f"died: {type(error).__name__}: {error}") from error
         self.answered += 1
         return claim
+
+
+class Optimum(NamedTuple):
+    """The best entries [C] of a linear program and the prices [R] of its rows."""
+
+    entries: Floats
+    prices: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptProgram:
+    """A linear program and the engine that keeps it."""
+
+    asked: _Asked
+    program: KeptByHighs
 
 
 class Solver:
@@ -137,6 +154,27 @@ class Solver:
         """Solve a linear program that was stated as arrays. Where an engine has no answer the next
         one is asked; when no engine has one, the status is "failed"."""
         return self._answer(program.compiled(), Limits(), None, UNLIMITED)
+
+    def kept(self, program: LinearProgram) -> KeptProgram | None:
+        """The program, kept by the engine that is asked first; None where it cannot."""
+        asked = next((one for one in self._asked if one.passed_over is None), None)
+        if asked is None or not isinstance(asked.engine, Highs):
+            return None
+        with suppress(EngineError):
+            return KeptProgram(asked, asked.engine.keep(program, Limits()))
+        return None
+
+    def solve_kept(self, kept: KeptProgram, program: LinearProgram) -> Optimum | None:
+        """Solve a program that is kept with all of its rows; None without a believable answer."""
+        self._programs += 1
+        with suppress(EngineError):
+            entries, prices = kept.program.solve()
+            if program.holds(entries) and len(prices) == len(program.rows):
+                kept.asked.version = kept.asked.engine.version()
+                kept.asked.answered += 1
+                return Optimum(entries, prices)
+        self._unanswered += 1
+        return None
 
     def _answer(
         self, program: SolverProgram, limits: Limits, start: Floats | None, budget: Budget

@@ -9,6 +9,7 @@ import ast
 import inspect
 import itertools
 import textwrap
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -145,6 +146,7 @@ def _field_docstrings(model: type[Any]) -> dict[str, str]:
     return found
 
 
+@cache
 def _own_docstrings(model: type[Any]) -> dict[str, str]:
     try:
         source = textwrap.dedent(inspect.getsource(model))

@@ -48,7 +48,7 @@ def layer_parts(model: ModelSpec, kind: str, shard: Shard) -> tuple[LayerPart, .
         )
     seen = seen_by(kind, shard)
     if seen.expert_overlap:
-        seen = replace(seen, expert_overlap=False)
+        seen = seen._replace(expert_overlap=False)
     if kind in ("embedding", "head"):
         return (LayerPart(kind, _as_tokens(seen)),)
     if model.parallel_attention:
@@ -64,8 +64,8 @@ def _as_tokens(shard: Shard) -> Shard:
     common = gcd(shard.context, shard.micro_batch_size)
     if common == 1:
         return shard
-    return replace(
-        shard, context=shard.context // common, micro_batch_size=shard.micro_batch_size // common
+    return shard._replace(
+        context=shard.context // common, micro_batch_size=shard.micro_batch_size // common
     )
 
 

@@ -7,7 +7,7 @@ A named module moves the tensors that its backward pass reads and that are large
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from planner.workload.operators import Operator
@@ -32,21 +32,35 @@ _NORMS_AGAIN = {"attn_norm": _QKV, "qkv_linear": _LATENT, "mlp_norm": _MLP}
 after them would keep."""
 
 
-def movable_bytes(
-    workload: Workload, operator: Operator, kept_bytes: int, recomputed: frozenset[str]
-) -> int:
-    """Of the `kept_bytes` of an operator of a layer those that may leave, while the `recomputed`
-    modules are computed again. Logits never leave."""
-    if operator.module == "logits":
-        return 0
-    offload = workload.software.offload
-    if not offload.modules:
-        return kept_bytes
-    if kept_bytes < offload.smallest_tensor.value * workload.element_bytes:
-        return 0
-    again = _NORMS_AGAIN if "layernorm" in recomputed else {}
-    names = {name for one in offload.modules for name in again.get(one, _KEPT_BY[one])}
-    if workload.software.fused.norm_in_linear and workload.model.mla is None:
-        names |= {"attention_norm"} if "qkv_linear" in offload.modules else set()
-    core = operator.module == "core_attn" and "core_attn" in offload.modules
-    return kept_bytes if core or operator.name in names else 0
+class Movable(NamedTuple):
+    """What of a layer may leave: all of it where `names` is None; else what the operators of these
+    names keep, and `core` attention, of `smallest_bytes` or more. Logits never leave."""
+
+    names: frozenset[str] | None
+    core: bool = False
+    smallest_bytes: float = 0.0
+
+    @classmethod
+    def of(cls, workload: Workload, recomputed: frozenset[str]) -> Movable:
+        """While the `recomputed` modules are computed again."""
+        software = workload.software
+        modules = software.offload.modules
+        if not modules:
+            return cls(None)
+        again = _NORMS_AGAIN if "layernorm" in recomputed else {}
+        names = {name for one in modules for name in again.get(one, _KEPT_BY[one])}
+        if software.fused.norm_in_linear and workload.model.mla is None:
+            names |= {"attention_norm"} if "qkv_linear" in modules else set()
+        smallest_bytes = software.offload.smallest_tensor.value * workload.element_bytes
+        return cls(frozenset(names), "core_attn" in modules, smallest_bytes)
+
+    def bytes_of(self, operator: Operator, kept_bytes: int) -> int:
+        """Of the `kept_bytes` of an operator of a layer those that may leave."""
+        if operator.module == "logits":
+            return 0
+        if self.names is None:
+            return kept_bytes
+        if kept_bytes < self.smallest_bytes:
+            return 0
+        core = self.core and operator.module == "core_attn"
+        return kept_bytes if core or operator.name in self.names else 0

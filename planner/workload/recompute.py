@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.workload.expert_parts import SHARED_EXPERT
-from planner.workload.movable import movable_bytes
+from planner.workload.movable import Movable
 from planner.workload.operators import Collective, FusedAttention, Matmul, Operator, Pointwise
 
 if TYPE_CHECKING:
@@ -46,12 +47,15 @@ def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Select
     else:
         effects = _by_modules(workload, layer, modules)
     effects += [Selective(operator.saved_bytes, 0.0) for operator in operators[end:]]
+    movable, again = Movable.of(workload, frozenset()), Movable.of(workload, modules)
     return tuple(
-        effect._replace(
-            movable_bytes=movable_bytes(workload, operator, operator.saved_bytes, frozenset()),
-            kept_movable_bytes=movable_bytes(workload, operator, effect.kept_bytes, modules),
+        Selective(
+            kept_bytes,
+            redone_share,
+            movable.bytes_of(operator, operator.saved_bytes),
+            again.bytes_of(operator, kept_bytes),
         )
-        for operator, effect in zip(operators, effects, strict=True)
+        for operator, (kept_bytes, redone_share, _, _) in zip(operators, effects, strict=True)
     )
 
 
@@ -64,8 +68,7 @@ def _by_modules(
     effects: list[Selective] = []
     entered: set[str] = set()
     for operator in operators:
-        units = _units(operator)
-        again = modules.intersection(units)
+        again = _recomputed_with(modules, operator.name, operator.module)
         alone = again == {operator.module} & ACTIVATIONS
         if not again:
             made_again = PRODUCED_BY.get(operator.name, "") in modules
@@ -97,11 +100,13 @@ PRODUCED_BY = {"expert_down": "moe_act", "mlp_down": "mlp_act"}
 """Products, and the module whose output they keep."""
 
 
-def _units(operator: Operator) -> tuple[str, ...]:
-    """The modules of `--recompute-modules` that an operator is part of."""
-    if operator.name.startswith(SHARED_EXPERT):
-        return ("shared_experts", "moe")
-    return _UNITS.get(operator.module) or (operator.module,)
+@lru_cache(maxsize=4096)
+def _recomputed_with(modules: frozenset[str], name: str, module: str) -> frozenset[str]:
+    """Which of the `modules` of `--recompute-modules` an operator of this name and module is part
+    of."""
+    if name.startswith(SHARED_EXPERT):
+        return modules.intersection(("shared_experts", "moe"))
+    return modules.intersection(_UNITS.get(module) or (module,))
 
 
 def _input_bytes(workload: Workload, operator: Operator) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shard:
+class Shard(NamedTuple):
     """Degrees and switches that shape a layer's local tensors.
 
     Everything else of a plan (pipeline, data, schedule, recompute, data sharding) decides how many

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from planner.cli import progress
 from planner.cli.app import run
+from tests.cli.process import planner_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,3 +42,18 @@ def planner(
         return Outcome(code, written.out, written.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def searched_plans(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """`searched_plans("--nodes", "2")` is the plan document of such a search, which runs once for
+    all tests that ask for it."""
+
+    @cache
+    def search(*arguments: str) -> str:
+        path = tmp_path_factory.mktemp("searched") / "plans.json"
+        spent = planner_process("search", *arguments, "--output", str(path))
+        assert spent.code == 0, spent.stderr
+        return path.read_text(encoding="utf-8")
+
+    return search

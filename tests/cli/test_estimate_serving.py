@@ -113,7 +113,7 @@ def test_a_replica_without_room_says_what_would_make_some(
         ),
         ("dgx-h100-16", ("--pipeline", "81"), "--pipeline 81 is more than the 80 layers"),
         ("dgx-h100-16", ("--tensor", "0"), "--tensor: '0' is not a whole number"),
-        ("dgx-a100-16", ("--tensor", "8"), "vllm has no kernels for a100-sxm-80gb"),
+        ("pipette-v100-16", ("--tensor", "8"), "vllm has no kernels for v100-sxm-32gb"),
     ],
 )
 def test_what_no_engine_can_run_is_refused(
@@ -170,3 +170,33 @@ def test_options_of_serving_need_a_load(planner: Callable[..., Any]) -> None:
     told = planner("estimate", *PLAN)
     assert told.code == 2
     assert "--weights is for serving; it needs --serving" in told.stderr
+
+
+def test_devices_without_measured_kernels_are_told(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    cluster = tmp_path / "cards.yaml"
+    cluster.write_text(
+        "node_groups:\n  - {name: cards, count: 1, device: rtx-4090, devices_per_node: 1,\n"
+        "     intra_node: {bandwidth: 31.5 GB/s}, network: {cards: 1, bandwidth: 12.5 GB/s}}\n"
+    )
+    told = planner(
+        "estimate", "--cluster", str(cluster), "--model", "llama-3-8b", "--serving", load(tmp_path)
+    )
+    assert told.code == 0
+    said = " ".join(told.stdout.split())
+    assert "kernels of vllm on rtx-4090 reach the same shares of its rates as on l40s" in said
+    assert "at most 2,048 prompt tokens in a step, 256 requests at a time" in said
+
+
+def test_plans_of_a_release_are_exported_as_its_engine(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    cluster, out = ("--cluster", "dgx-a100-16", "--model", "llama-3-8b"), tmp_path / "plan.json"
+    arguments = (*cluster, "--serving", load(tmp_path), "--devices", "1", "-o", str(out))
+    told = planner("search", *arguments, "--engine", "vllm-0.16")
+    assert told.code == 0
+    written = planner("export", str(out), "--format", "vllm")
+    assert written.code == 0
+    assert "--tensor-parallel-size=1" in written.stdout
+    assert "engine vllm-0.16" in planner("export", str(out), "--format", "sglang").stderr

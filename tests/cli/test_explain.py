@@ -22,11 +22,12 @@ JOB = ("--cluster", "dgx-a100-8", "--model", "gpt-7.5b", "--nodes", "2")
 
 
 @pytest.fixture
-def plans(planner: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def plans(
+    searched_plans: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     monkeypatch.chdir(tmp_path)
     axes = ("--tensor", "4", "--pipeline", "2", "--micro-batch-size", "1", "--recompute", "none")
-    outcome = planner("search", *JOB, *axes, "--top", "1", "--output", "plans.json")
-    assert outcome.code == 0, outcome.stderr
+    (tmp_path / "plans.json").write_text(searched_plans(*JOB, *axes, "--top", "1"))
     return tmp_path
 
 

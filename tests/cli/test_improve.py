@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CLUSTER = ("--cluster", "dgx-a100-8")
 MODEL = (
-    "--num-layers 32 --hidden-size 4096 --ffn-hidden-size 11008 --num-attention-heads 32 "
+    "--num-layers 16 --hidden-size 4096 --ffn-hidden-size 11008 --num-attention-heads 32 "
     "--seq-length 4096 --max-position-embeddings 4096 --swiglu --disable-bias-linear "
     "--normalization RMSNorm --position-embedding-type rope --use-flash-attn "
     "--untie-embeddings-and-output-weights --vocab-size 32000"
@@ -76,7 +76,7 @@ ONE_LINE = (
 )
 MIXTURE = f"""\
 EP=1
-{LAUNCH} --num-layers 16 --hidden-size 2048 --ffn-hidden-size 8192 --num-attention-heads 16 \\
+{LAUNCH} --num-layers 8 --hidden-size 2048 --ffn-hidden-size 8192 --num-attention-heads 16 \\
     --seq-length 4096 --max-position-embeddings 4096 --swiglu --disable-bias-linear \\
     --normalization RMSNorm --position-embedding-type rope --use-flash-attn --vocab-size 32000 \\
     --num-experts 16 --moe-router-topk 2 --moe-ffn-hidden-size 4096 --moe-grouped-gemm \\
@@ -281,7 +281,7 @@ def test_the_best_script_stays(planner: Run, script: Callable[[str], Path], styl
 
 
 def test_what_does_not_fit_is_made_to_fit(planner: Run, script: Callable[[str], Path]) -> None:
-    script(ONE_LINE.replace("parallel-size 2", "parallel-size 1").replace("layers 32", "layers 64"))
+    script(ONE_LINE.replace("parallel-size 2", "parallel-size 1").replace("layers 16", "layers 64"))
     assert planner("estimate", *CLUSTER, "--plan", "train.sh").code == 1
     told = planner("improve", "train.sh", *CLUSTER, "--write")
     assert told.code == 0, told.stderr
@@ -397,7 +397,7 @@ def test_a_script_that_is_read_only(planner: Run, script: Callable[[str], Path])
 def test_plans_with_room_where_the_fastest_are_all_tight(planner: Run, tmp_path: Path) -> None:
     """A 13B model on 16 nodes: a dozen plans are faster than any that surely fits."""
     script = tmp_path / "train.sh"
-    sizes = MODEL.replace("32 --hid", "40 --hid").replace("4096 --ffn-hidden-size 11008", "5120 "
+    sizes = MODEL.replace("16 --hid", "40 --hid").replace("4096 --ffn-hidden-size 11008", "5120 "
         "--ffn-hidden-size 13824").replace("heads 32", "heads 40")  # fmt: skip
     degrees = "--tensor-model-parallel-size 8 --pipeline-model-parallel-size 2 --sequence-parallel"
     script.write_text(

@@ -346,3 +346,20 @@ def test_published_launches_know_degrees_and_kernels_of_mixtures(
     told = planner("validate", table(tmp_path, *rows, header=header), "--json")
     (then, later) = (one["tpot"]["predicted"] for one in json.loads(told.stdout)["runs"])
     assert then > 1.05 * later
+
+
+def test_devices_of_workstations_have_kernels_of_their_own(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Llama 70B in nvfp4 on one RTX PRO 6000 under TensorRT-LLM: 1,708 and 296 output tokens/s
+    (NVIDIA/TensorRT-LLM, docs/source/developer-guide/perf-overview.md, December 2025)."""
+    header = f"{HEADER},source,pipeline"
+    rows = [
+        f"{name},llama-3.1-70b,rtx-pro-6000,1,agg,1,trtllm,nvfp4,{prompt},1024,offline,"
+        f"1500 to 3000 requests,none,,,{measured},tensorrt-llm-perf-overview,1"
+        for name, prompt, measured in (("a", 1024, 1708), ("b", 8192, 296))
+    ]
+    told = planner("validate", table(tmp_path, *rows, header=header), "--json")
+    runs = json.loads(told.stdout)["runs"]
+    assert [one["id"] for one in runs] == ["a", "b"]
+    assert all(abs(one["output_tokens_per_s_per_device"]["error"]) < 0.15 for one in runs)

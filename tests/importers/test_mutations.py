@@ -21,6 +21,7 @@ from planner.importers.launch_options import LaunchOptions
 from planner.importers.models import import_model
 from planner.specs.load import load_cluster, load_model
 from planner.workload.parameters import total_parameters
+from tests.every_instance import instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +44,7 @@ NODES = NodeOptions(
     network_bandwidth="50 GB/s",
     cards=8,
 )
-MOST = 120
+MOST = instances(60, 120)
 """Mutations of one sample, evenly spread over all there are."""
 
 VALUES: tuple[Any, ...] = (

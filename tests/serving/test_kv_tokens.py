@@ -98,7 +98,7 @@ def test_older_releases_of_vllm_take_other_constants(
     """Up to 0.16 sorting took 9.5 copies of the logits (llm-d/llm-d-benchmark,
     config_explorer/empirical-vllm-memory-results.md, with 90 % of the memory). What weights leave
     of Qwen3 32B is 10 GiB, of which 2 % are 5 % of its KV cache."""
-    profile = engine("vllm", share=0.9, logits=9.5, other=0.13 * GIB, across=0.42 * GIB)
+    profile = engine("vllm-0.16", share=0.9)
     memory = serving_memory(scenario(profile, model, weights, "h100-sxm-80gb", tensor=tensor))
     assert memory.kv_bytes / GIB == pytest.approx(kv_gib, rel=0.05)
 

@@ -10,13 +10,7 @@ import pytest
 from planner.solver import Solver
 from planner.solver.cbc import Cbc
 from planner.solver.highs import Highs
-from planner.solver.mixture import (
-    Parts,
-    best_average,
-    best_division,
-    best_mixture,
-    best_shared_average,
-)
+from planner.solver.mixture import best_average, best_mixture
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -51,50 +45,3 @@ def test_every_engine_takes_programs_stated_as_arrays(engine: type[Highs | Cbc])
     assert average == pytest.approx(mixture.seconds)
     (record,) = solver.record.engines
     assert (record.name, record.answered) == (engine.name, 2)
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("floors", [[0.0, 0.0, 0.0], [2.0, 0.0, 1.0]])
-def test_no_division_among_parts_with_room_is_shorter_than_the_average(
-    seed: int, floors: list[float]
-) -> None:
-    random = np.random.default_rng(seed)
-    fixed, each = random.uniform(0, 2, 5), random.uniform(1, 9, (5, 6))
-    parts = Parts(4.0, np.array(floors), np.array([3.0, 1.0, 9.0]))
-    shares = best_shared_average(each, fixed, parts, Solver())
-    assert shares is not None
-    average_s, least_s = np.inf, np.inf
-    for held in product(range(5), repeat=6):
-        of_parts = np.array(held).reshape(2, 3).sum(axis=0)
-        if sum(held) == 4 and (parts.floors <= of_parts).all() and (of_parts <= parts.rooms).all():
-            rows = fixed + each @ np.array(held)
-            average_s, least_s = min(average_s, float(shares @ rows)), min(least_s, rows.max())
-    assert average_s <= least_s
-    assert average_s > 0.8 * least_s
-    division = best_division(each, fixed, parts, Solver())
-    assert division is not None
-    assert division.sum() == pytest.approx(4)
-    of_parts = division.reshape(2, 3).sum(axis=0)
-    assert (parts.floors - 1e-9 <= of_parts).all()
-    assert (of_parts <= parts.rooms + 1e-9).all()
-    # Wherever all is whole the average reaches it, so a mixture of divisions does.
-    assert (fixed + each @ division).max() <= least_s + 1e-9
-
-
-def test_rooms_that_leave_a_choice_or_none_are_parts() -> None:
-    random = np.random.default_rng(0)
-    fixed, each = random.uniform(0, 2, 5), random.uniform(1, 9, (5, 6))
-    for rooms, parts in (
-        ([4.0, 4.0], [4 * each]),
-        ([1.0, 3.0], [1 * each[:, ::2], 3 * each[:, 1::2]]),
-    ):
-        parted = best_average(parts, fixed, 40.0, Solver())
-        stated = Parts(4.0, np.zeros(2), np.array(rooms))
-        shared = best_shared_average(each, fixed, stated, Solver())
-        assert parted is not None
-        assert shared is not None
-        found, expected = (
-            shares @ fixed + sum(float((shares @ table).min()) for table in parts)
-            for shares in (shared, parted)
-        )
-        assert found == pytest.approx(expected)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,13 @@ from planner.specs.files.catalog import list_shipped, resolve
 from planner.specs.schema import SCHEMA_KINDS, SchemaKind, json_schema
 
 
+@cache
+def validator(kind: SchemaKind) -> Draft202012Validator:
+    return Draft202012Validator(json_schema(kind))
+
+
 def problems(kind: SchemaKind, content: object) -> list[str]:
-    return [error.message for error in Draft202012Validator(json_schema(kind)).iter_errors(content)]
+    return [error.message for error in validator(kind).iter_errors(content)]
 
 
 @pytest.mark.parametrize("kind", SCHEMA_KINDS)

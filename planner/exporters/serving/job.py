@@ -21,15 +21,17 @@ ROUTER_PORT, FIRST_PORT = 8000, 8100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingExport:
-    """`model`: its name here, which stands for a checkpoint that the user has; `mixture`: whether
-    it has experts; `longest`: tokens of the longest prompt with its answer; `node_devices`: devices
-    of one node, by node group; `block_tokens`: of one block of the KV cache;
-    `chunked`: a prompt may be split over steps; `drafts`: as the load states them, by a checkpoint
-    in `DRAFT_MODEL` where another model writes them; `experts`: of every layer, as devices hold
-    them, by expert degree, where they do not lie in their order."""
+    """`engine`: the one whose arguments it writes; `model`: its name here, which stands for a
+    checkpoint that the user has; `mixture`: whether it has experts; `longest`: tokens of the
+    longest prompt with its answer; `node_devices`: devices of one node, by node group;
+    `block_tokens`: of one block of the KV cache; `chunked`: a prompt may be split over steps;
+    `drafts`: as the load states them, by a checkpoint in `DRAFT_MODEL` where another model writes
+    them; `experts`: of every layer, as devices hold them, by expert degree, where they do not lie
+    in their order."""
 
     title: str
     plan: ServingPlan
+    engine: str
     model: str
     mixture: bool
     longest: int
@@ -56,7 +58,7 @@ class ServingExport:
 
     def for_engine(self, engine: str, target: str) -> None:
         """Raises: Inexpressible for a plan of another engine."""
-        if self.plan.engine != engine:
+        if self.engine != engine:
             raise Inexpressible(target, "engine", f"the plan is for engine {self.plan.engine}")
 
 

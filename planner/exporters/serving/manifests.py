@@ -51,12 +51,12 @@ def _service(name: str) -> str:
 
 def _worker(job: ServingExport, pool: ServingPool) -> dict[str, Any]:
     engines = {"vllm": ("--model", vllm), "sglang": ("--model-path", sglang)}
-    if job.plan.engine not in engines:
+    if job.engine not in engines:
         known = " and ".join(engines)
         raise Inexpressible(
             DYNAMO, "engine", f"arguments are written for {known}, not for {job.plan.engine}"
         )
-    model, engine = engines[job.plan.engine]
+    model, engine = engines[job.engine]
     nodes = whole_nodes(job, pool, DYNAMO)
     arguments = [*engine.arguments(job, pool), *engine.drafts(job, DRAFT_MODEL)]
     mode = f"--disaggregation-mode={pool.role}"
@@ -74,7 +74,7 @@ def _worker(job: ServingExport, pool: ServingPool) -> dict[str, Any]:
     worker["extraPodSpec"] = {
         "mainContainer": {
             "image": "IMAGE",
-            "command": ["python3", "-m", f"dynamo.{job.plan.engine}"],
+            "command": ["python3", "-m", f"dynamo.{job.engine}"],
             "args": [f"{model}=MODEL", *arguments],
         }
     }
@@ -84,6 +84,13 @@ def _worker(job: ServingExport, pool: ServingPool) -> dict[str, Any]:
 def as_llm_d(job: ServingExport) -> str:
     """Aggregated replicas are decode replicas without a prefill pool. Raises: Inexpressible."""
     job.for_engine("vllm", LLM_D)
+    if job.plan.disaggregated and any(pool.role == "aggregated" for pool in job.pools.values()):
+        raise Inexpressible(
+            LLM_D,
+            "pools",
+            "it has no aggregated replicas beside those that read prompts and those that write "
+            "answers; a search with --disaggregated on finds plans without them",
+        )
     values: dict[str, Any] = {"modelArtifacts": {"uri": "hf://MODEL", "size": "SIZE"}}
     for name, pool in job.pools.items():
         if name != pool.role:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.search.goal import Goal
     from planner.serving.search.job import ServingJob
-    from planner.serving.search.pricing import Pricing
     from planner.serving.search.space import ReplicaKind
     from planner.serving.transfer import PoolLinks
     from planner.solver.pools import Room
@@ -66,12 +65,18 @@ class Column:
         degrees, formats = self.kind.scenario.degrees, self.kind.shape[2:]
         return self.kind.group, degrees.tensor, degrees.attention_data, degrees.expert, formats
 
+    @property
+    def outer(self) -> tuple[Floats, Floats]:
+        """Levels whose mixtures are nowhere below a concave curve through all."""
+        whole = float(self.kind.lanes) if self.role == "aggregated" else 0.0
+        return outer_levels(self.clients, self.rate, whole=whole)
+
     def workers(self, goal: Goal, *, outer: bool) -> WorkerKind:
         """`outer`: with levels whose mixtures are nowhere below a concave curve through all."""
         degrees = self.kind.scenario.degrees
         clients, rate = self.clients, self.rate
         if outer:
-            clients, rate = outer_levels(clients, rate)
+            clients, rate = self.outer
         return WorkerKind(
             group=self.kind.group,
             stage=degrees.stage_devices,
@@ -169,44 +174,6 @@ def carried_of(columns: Sequence[Column]) -> dict[tuple[int, int], float]:
             pair = (one.kind.group, one.reads_for)
             found[pair] = min(found.get(pair, inf), one.carried_per_s)
     return found
-
-
-def simulate(one: Column, clients: float, goal: Goal, pricing: Pricing) -> None:
-    """The levels next to so many requests under way in one replica. Of levels that miss the limits,
-    and all above them, the largest number of requests that keeps them is left."""
-    nearest = int(np.argmin(np.abs(one.clients - clients)))
-    for at in range(max(0, nearest - 1), nearest + 2):
-        if at < one.clients.size and not one.exact[at] and not _level(one, at, goal, pricing):
-            _cut(one, at, goal, pricing)
-            return
-
-
-def _level(one: Column, at: int, goal: Goal, pricing: Pricing) -> bool:
-    """Whether a level keeps the limits, simulated."""
-    priced = pricing.price(one.kind, 1, float(one.clients[at]))
-    one.rate[at], one.exact[at] = priced.per_s, True
-    return goal.excess(priced.estimate.ttft, priced.estimate.tpot) <= 1
-
-
-def _cut(one: Column, at: int, goal: Goal, pricing: Pricing) -> None:
-    """Takes the levels from one that misses the limits on away."""
-    high = float(one.clients[at])
-    while at and not _level(one, at - 1, goal, pricing):
-        at -= 1
-        high = float(one.clients[at])
-    clients, rate = one.clients[:at].tolist(), one.rate[:at].tolist()
-    exact, low, step = one.exact[:at], clients[-1] if at else 0.0, float(one.kind.lanes)
-    while high - low > step:
-        middle = low + step * ((high - low) // (2 * step) or 1)
-        tried = pricing.price(one.kind, 1, middle)
-        if goal.excess(tried.estimate.ttft, tried.estimate.tpot) > 1:
-            high = middle
-        else:
-            low = middle
-            clients.append(middle)
-            rate.append(tried.per_s)
-            exact.append(True)
-    one.clients, one.rate, one.exact = np.array(clients), np.array(rate), exact
 
 
 def largest(excess: Callable[[float], float], most: float) -> float:

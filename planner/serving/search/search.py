@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import isclose
+from math import inf, isclose
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from planner.serving.search.bounds import bounds_of
 from planner.serving.search.columns import pool_space
 from planner.serving.search.equal import NOTHING, EqualSearch
 from planner.serving.search.front import beaten, front_of, leading
-from planner.serving.search.impossible import relaxations_of
+from planner.serving.search.impossible import relaxations_of, without_room
 from planner.serving.search.job import ServingProgress
 from planner.serving.search.mixing import MixedSearch
 from planner.serving.search.open_search import OpenSearch
@@ -54,6 +54,19 @@ def search_serving(
     )
     if not space.kinds and space.refusals and len(space.refusals) == len(space.excluded):
         raise space.refusals[0]
+    found = _found(job, space, top, budget, progress)
+    if space.kinds or space.fullest is None:
+        return found
+    return replace(found, relaxations=without_room(space.fullest, job.load))
+
+
+def _found(
+    job: ServingJob,
+    space: ReplicaSpace,
+    top: int,
+    budget: Budget,
+    progress: Callable[[ServingProgress], None] | None,
+) -> ServingSearch:
     if job.stream is not None:
         return OpenSearch(job, job.stream, space, budget, progress).answer(top)
     return _Run(job, space, budget, progress).answer(top)
@@ -142,6 +155,7 @@ class _Run:
         """The front of the plans found and of some settings of every usual kind. Settings whose
         bounds another one beats already are not simulated."""
         job = self._job
+        points = []
         for kind in () if job.allowed.disaggregated else self._space.kinds:
             if not kind.usual:
                 continue
@@ -149,10 +163,13 @@ class _Run:
             picks = np.linspace(0, len(settings.clients) - 1, _FRONT_SETTINGS)
             bounds = bounds_of(kind, job.load, settings.clients)
             for at in np.unique(np.rint(picks)).astype(int).tolist():
-                self._budget.check()
-                rate = float(bounds.rate[at]) / kind.devices
-                if not beaten(rate, float(bounds.tpot_s[at]), self._whole()):
-                    self._pricing.replicas(kind, settings, at)
+                rate, tpot_s = float(bounds.rate[at]) / kind.devices, float(bounds.tpot_s[at])
+                points.append((tpot_s / rate if rate else inf, rate, tpot_s, kind, settings, at))
+        known = leading(self._whole())
+        for _, rate, tpot_s, kind, settings, at in sorted(points, key=lambda one: one[0]):
+            self._budget.check()
+            if not beaten(rate, tpot_s, known):
+                known = leading([*known, self._pricing.replicas(kind, settings, at)])
         best = (
             []
             if self._mixed is None or self._mixed.parts is None

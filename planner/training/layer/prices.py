@@ -172,7 +172,7 @@ class LayerPrices:
         if not part.shard.dispatcher:
             price = self._parts[part] = self._apart(part, with_exchanges=True)
             return price
-        usual = LayerPart(part.name, replace(part.shard, dispatcher=""))
+        usual = LayerPart(part.name, part.shard._replace(dispatcher=""))
         rest = self._rests.get(usual)
         if rest is None:
             rest = self._rests[usual] = self._apart(usual, with_exchanges=False)

@@ -66,11 +66,12 @@ def tally_layer(
     waited = software.tensor_collective_wait
     wait_s = 0.0 if waited is None or workload.shard.tensor == 1 else waited.value
     selective_s = 0.0
+    behind_products = "tensor" in software.overlaps(workload.precision)
     exchanged: dict[int, float] = {}
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
             group = group_of(operator, topology, workload, device)
-            cover = _cover(workload, operators, costs, index)
+            cover = _cover(operators, costs, index, behind_products=behind_products)
             if operator.in_forward:
                 cover_s = cover.forward_s
                 before_s = forward.communication_s
@@ -136,15 +137,17 @@ def _last_product(operators: Sequence[Operator]) -> int:
 
 
 def _cover(
-    workload: Workload,
     operators: Sequence[Operator],
     costs: Sequence[OperatorTime],
     index: int,
+    *,
+    behind_products: bool,
 ) -> OperatorTime:
     """Compute that runs at the same time as the collective at `index`.
 
-    Either what the framework always pairs it with, or, with the tensor overlap on, the matmul it
-    feeds or drains, pipelined in as many chunks as the group has ranks: all but one are covered.
+    Either what the framework always pairs it with, or, where tensor collectives run
+    `behind_products`, the matmul it feeds or drains, pipelined in as many chunks as the group has
+    ranks: all but one are covered.
     """
     collective = operators[index]
     assert isinstance(collective, Collective)
@@ -162,12 +165,8 @@ def _cover(
         )
     if collective.runs_with == SHARED_EXPERTS:
         return _beside_exchange(operators, costs, collective)
-    overlap = workload.software.overlaps(workload.precision)
-    if (
-        collective.axis != "tensor"
-        or "tensor" not in overlap
-        or collective.operation == "all_reduce"
-    ):
+    pipelined = collective.axis == "tensor" and collective.operation != "all_reduce"
+    if not (behind_products and pipelined):
         return OperatorTime()
     feeds = collective.in_forward and collective.operation == "all_gather"
     neighbour = _neighbour(operators, index, 1 if feeds else -1)

@@ -197,11 +197,18 @@ def fullest(
     phases: Sequence[Phase],
 ) -> ActivationPeak:
     """The phase in which each stage of each plan holds most; of equals the first."""
-    totals = np.stack([p.working - p.freed_logits - p.freed_activations for p in phases])
-    chosen = totals.argmax(axis=0)
-    working, freed_logits, freed_activations = (
-        np.choose(chosen, parts) for parts in zip(*phases, strict=True)
-    )
+    first, *others = phases
+    working, freed_logits, freed_activations = (part.copy() for part in first)
+    most = working - freed_logits - freed_activations
+    for phase in others:
+        total = phase.working - phase.freed_logits - phase.freed_activations
+        more = total > most
+        if not more.any():
+            continue
+        for kept, part in zip(
+            (most, working, freed_logits, freed_activations), (total, *phase), strict=True
+        ):
+            np.copyto(kept, part, where=more)
     return ActivationPeak(
         activations=activations - freed_activations,
         logits=logits - freed_logits,

@@ -175,7 +175,11 @@ def largest_of_kinds(
 ) -> NDArray[np.int64]:
     """The largest of [R, K] bytes among the kinds that each stage holds, for the chosen rows, [N,
     p]. Stages that hold the same kinds share one answer."""
-    chosen = layer_bytes[plans]
-    by_set = np.stack([np.where(kinds, chosen, 0).max(axis=-1) for kinds in held.sets], axis=-1)
-    largest: NDArray[np.int64] = by_set[:, held.which]
+    largest: NDArray[np.int64] = largest_by_set(layer_bytes[plans].T, held)[:, held.which]
     return largest
+
+
+def largest_by_set(of_kinds: NDArray[np.int64], held: HeldKinds) -> NDArray[np.int64]:
+    """[..., S]: the largest of [K, ...] bytes among the kinds of each set, at least 0."""
+    by_set = [of_kinds[kinds].max(axis=0, initial=0) for kinds in held.sets]
+    return np.stack(by_set, axis=-1)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.training.memory.in_flight import largest_by_set
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -53,8 +55,7 @@ def largest_workspaces(scenario: Scenario, types: Sequence[int]) -> int:
 def placeholders(table: CostTable, batch: Batch) -> NDArray[np.int64]:
     """Bytes, int64 [N, p], of the tensors that stand for gradients of weights, one for every shape
     of weight on a stage."""
-    bytes_by_row = table.placeholder_bytes[:, batch.row]
     held = batch.load.held
-    by_set = [np.where(kinds, bytes_by_row, 0).max(axis=-1).sum(axis=0) for kinds in held.sets]
-    by_stage: NDArray[np.int64] = np.stack(by_set, axis=-1)[:, held.which]
+    of_kinds = table.placeholder_bytes[:, batch.row].transpose(2, 0, 1)
+    by_stage: NDArray[np.int64] = largest_by_set(of_kinds, held).sum(axis=0)[:, held.which]
     return by_stage

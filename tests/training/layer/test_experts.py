@@ -142,7 +142,7 @@ def test_shared_experts_hide_as_much_of_the_exchanges_as_they_take(dispatcher: s
 
     def priced(software: SoftwareProfile, **shard: object) -> LayerTime:
         job = workload(model="deepseek-v3", software=software, precision="bf16")
-        job = replace(job, shard=replace(job.shard, dispatcher=dispatcher, **shard))  # type: ignore[arg-type]
+        job = replace(job, shard=job.shard._replace(dispatcher=dispatcher, **shard))  # type: ignore[arg-type]
         return layer_time(job, layer_operators(job, "moe"), of.device_types[0], of.topology)
 
     alone, hidden = priced(PERFORMANCE), priced(beside)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -66,7 +65,7 @@ def test_passes_of_many_layers_are_those_of_each(name: str, software: str) -> No
     )
     scenario = build_scenario(cluster, model, job)
     sent = [
-        replace(shard, dispatcher=dispatcher, expert_overlap=overlap)
+        shard._replace(dispatcher=dispatcher, expert_overlap=overlap)
         for shard in SHARDS
         for dispatcher in profile.expert.dispatcher_options
         for overlap in (False, True)

@@ -38,7 +38,7 @@ CHUNKS = 128
 with them."""
 
 
-SETTLED, FEW_CHUNKS = 32, 32
+SETTLED, FEW_CHUNKS = 160, 32
 """The same of programs that simulations follow, which have many more rows: of so few chunks."""
 
 ROUNDS = 4

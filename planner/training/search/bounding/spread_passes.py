@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from planner.schedule.graph.compile import Sends
     from planner.schedule.passes import Schedule
     from planner.schedule.simulation.timeline import Timeline
-    from planner.solver.mixture import Parts
+    from planner.solver.division import Parts
     from planner.training.search.bounding.spread_cases import SpreadCases
 
 HALVINGS = 40

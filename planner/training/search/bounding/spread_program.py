@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planner.solver.mixture import best_division, best_shared_average
+from planner.solver.division import Division
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.solver import Solver
-    from planner.solver.mixture import Parts
+    from planner.solver.division import Parts
 
-FIRST, MORE = 128, 64
+FIRST, MORE = 32, 8
 """Paths in the first program for a case, those that are longest at the best spread known; and most
 that join it because they are longer than it says."""
 
@@ -37,58 +37,59 @@ class SpreadRows:
     def some(self, which: Ints) -> SpreadRows:
         return SpreadRows(fixed_s=self.fixed_s[which], layer_s=self.layer_s[which])
 
+    def joined(self, more: SpreadRows) -> SpreadRows:
+        return SpreadRows(
+            fixed_s=np.append(self.fixed_s, more.fixed_s),
+            layer_s=np.concatenate((self.layer_s, more.layer_s)),
+        )
+
     def seconds(self, spread: Floats) -> Floats:
         """[J]: with so many layers [V] beyond the fewest of every chunk."""
         return self.fixed_s + self.layer_s @ spread
 
 
 class Spread(NamedTuple):
-    """Layers of every chunk beyond its fewest, [V], and what a simulation of them takes."""
+    """Layers of every chunk beyond its fewest, [V], and what the longest path takes."""
 
     layers: Floats
     seconds: float
 
 
 class SpreadProgram:
-    """The least that the longest of `rows` takes over all spreads of one case. `used`: rows that it
-    is stated with; those that join it belong to the least step of a spread."""
+    """The least that the longest of `rows` takes over all spreads of one case; `near`: a spread
+    whose longest rows it is stated with. `used`: the rows that it has so far."""
 
-    def __init__(self, rows: SpreadRows, parts: Parts, best: Spread | None, solver: Solver) -> None:
-        self.rows, self._parts, self._solver = rows, parts, solver
-        if best is None:
-            self.used = _undominated(np.column_stack((rows.fixed_s, rows.layer_s)))
-        else:
-            self.used = np.argsort(-rows.seconds(best.layers), kind="stable")[:FIRST]
+    def __init__(self, rows: SpreadRows, parts: Parts, near: Floats, solver: Solver) -> None:
+        self.rows = rows
+        unit_s = float(rows.fixed_s.max() + parts.number * rows.layer_s.max())
+        self._division = Division(parts, len(near), unit_s, solver)
+        self.used = np.zeros(0, dtype=np.int64)
+        self._use(np.argsort(-rows.seconds(near), kind="stable")[:FIRST])
+        self.shares = np.zeros(0)
 
-    def division(self) -> Spread | None:
-        """The spread with the least longest row, and what that takes; None without an answer."""
+    def add(self, rows: SpreadRows) -> None:
+        """Add paths, of which it uses all."""
+        known = len(self.rows.fixed_s)
+        self.rows = self.rows.joined(rows)
+        self._use(np.arange(known, len(self.rows.fixed_s)))
+
+    def solved(self) -> Spread | None:
+        """The spread with the least longest row, and what that takes; None without an answer. Then
+        `shares` are those of the rows used in the average that is longest."""
         while True:
-            used = self.rows.some(self.used)
-            layers = best_division(used.layer_s, used.fixed_s, self._parts, self._solver)
-            if layers is None:
+            found = self._division.solved()
+            if found is None:
                 return None
-            seconds = self.rows.seconds(layers)
+            self.shares = found.shares
+            seconds = self.rows.seconds(found.things)
             least_s = float(seconds[self.used].max())
             longer = np.flatnonzero(seconds > least_s * (1 + LONGER))
             longer = np.setdiff1d(longer, self.used)
             if not len(longer):
-                return Spread(layers, least_s)
-            order = np.argsort(-seconds[longer], kind="stable")[:MORE]
-            self.used = np.concatenate((self.used, longer[order]))
+                return Spread(found.things, least_s)
+            self._use(longer[np.argsort(-seconds[longer], kind="stable")[:MORE]])
 
-    def average(self) -> Floats | None:
-        """The shares of the rows used in the average that is longest; None without an answer."""
-        used = self.rows.some(self.used)
-        return best_shared_average(used.layer_s, used.fixed_s, self._parts, self._solver)
-
-
-def _undominated(rows: Floats) -> Ints:
-    """The rows that no other row equals or exceeds in every column; the first of equal ones."""
-    kept: list[int] = []
-    largest = np.empty_like(rows)
-    order = np.argsort(-rows.sum(axis=1), kind="stable")
-    for j in order.tolist():
-        if not (largest[: len(kept)] >= rows[j]).all(axis=1).any():
-            largest[len(kept)] = rows[j]
-            kept.append(j)
-    return np.array(sorted(kept))
+    def _use(self, more: Ints) -> None:
+        used = self.rows.some(more)
+        self._division.add(used.fixed_s, used.layer_s)
+        self.used = np.concatenate((self.used, more))

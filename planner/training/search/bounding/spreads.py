@@ -19,14 +19,15 @@ microbatch visits them, m microbatches. A case is a combination with a number of
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.schedule.bounds.found_paths import found_paths
-from planner.schedule.bounds.loop_paths import LoopPaths, loop_paths
+from planner.schedule.bounds.loop_paths import loop_paths
 from planner.schedule.build import build
-from planner.solver.mixture import Parts
+from planner.solver.division import Parts
 from planner.training.search.bounding.spread_cases import fewest_layers
 from planner.training.search.bounding.spread_passes import even_spread, simulated
 from planner.training.search.bounding.spread_program import Spread, SpreadProgram, SpreadRows
@@ -34,6 +35,7 @@ from planner.training.search.bounding.spread_program import Spread, SpreadProgra
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.budget import Budget
+    from planner.schedule.bounds.loop_paths import LoopPaths
     from planner.schedule.graph.compile import Sends
     from planner.schedule.passes import Schedule
     from planner.solver import Solver
@@ -42,16 +44,38 @@ if TYPE_CHECKING:
 GROUPS = 3
 """Groups of microbatches whose order is looked at where there are more than one more."""
 
-TOWARDS = (0.05, 0.2, 0.5)
+TOWARDS = (0.1, 0.4)
 """Spreads are simulated so far on the way from the best known one to that of a program: they show
 paths that matter more than those of the program's own spread (in-out separation, Ben-Ameur and Neto
 2007, "Acceleration of cutting-plane and column generation algorithms")."""
 
-CLOSE = 1e-3
+LONGEST = 2
+"""Paths that are kept of a simulation, the longest ones."""
+
+CLOSE = 5e-4
 """Share of a step up to which a program and a simulation say the same."""
+
+HAIR = 1e-9
+"""Layers that rounding may hide."""
 
 ANY = -1
 """No stage in particular."""
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """Looks for the best spread of a case, from one that is `near` it. `paths` are those of the
+    rows of its program, with as `few` microbatches; `best` is the best spread simulated."""
+
+    few: int
+    near: Floats
+    paths: LoopPaths
+    program: SpreadProgram
+    best: Spread | None = None
+
+    def add(self, paths: LoopPaths, rows: SpreadRows) -> None:
+        self.paths = self.paths.joined(paths)
+        self.program.add(rows)
 
 
 class SpreadBounds:
@@ -76,7 +100,8 @@ class SpreadBounds:
         self._rest = max(layers - int(self._least.sum()), 0)
         self._few = self._ordered(cases.microbatches)
         self._paths: dict[int, LoopPaths] = {}
-        self._best: dict[tuple[int, int], Spread] = {}
+        self._nearest: dict[int, Floats] = {}
+        self._searched: dict[tuple[int, int], _Search] = {}
         self._floor = -(-layers // stages) - self._least.reshape(-1, stages).sum(axis=0)
         self._full = self._full_stages()
         holds = self._rooms(cases) >= self._floor
@@ -86,31 +111,41 @@ class SpreadBounds:
         """Raise the bound of a case by averages of paths, and those of the others with it, after
         some `rounds` of simulations. Returns whether more of them may raise it further. Raises:
         OutOfTime."""
-        few, one = int(self._few[case]), self.cases.some(np.array([case]))
         full = self._deciding(case) if rounds else ANY
-        parts = self._parts(one, full)
-        best, open_ = self._best.get((case, full)), bool(rounds) and self._may_find(few)
-        if open_ and best is None:
-            best = self._tried(one, few, even_spread(parts, self.chunks))
-        program = SpreadProgram(self._rows(self._known(few), few, one), parts, best, self._solver)
+        one = self.cases.some(np.array([case]))
+        key = case, full
+        if key not in self._searched:
+            self._searched[key] = self._search(one, int(self._few[case]), full)
+        search = self._searched[key]
+        open_ = bool(rounds) and self._may_find(search.few)
+        division = search.program.solved()
         for _ in range(rounds if open_ else 0):
             budget.check()
-            assert best is not None
-            division = program.division()
-            if division is None or best.seconds <= division.seconds * (1 + CLOSE):
+            search.best = search.best or self._tried(one, search, search.near)
+            if division is None or search.best.seconds <= division.seconds * (1 + CLOSE):
                 open_ = False
                 break
             for share in TOWARDS:
-                between = best.layers + share * (division.layers - best.layers)
-                best = min(best, self._tried(one, few, between), key=lambda tried: tried.seconds)
-            program.rows = self._rows(self._known(few), few, one)
-        if best is not None:
-            self._best[case, full] = best
-            program.division()
-        shares = program.average()
-        if shares is not None:
-            self._apply(few, self._known(few).some(program.used), shares, full)
+                between = search.best.layers + share * (division.layers - search.best.layers)
+                tried = self._tried(one, search, between)
+                search.best = min(search.best, tried, key=lambda spread: spread.seconds)
+            division = search.program.solved()
+        if search.best is not None:
+            self._nearest[search.few] = search.best.layers
+        if division is not None:
+            shares = search.program.shares
+            self._apply(search.few, search.paths.some(search.program.used), shares, full)
         return open_ or (full != ANY and self._deciding(case) != full)
+
+    def _search(self, case: SpreadCases, few: int, full: int) -> _Search:
+        """Of one case, where the stage `full` has at least K layers."""
+        parts, paths = self._parts(case, full), self._known(few)
+        near = even_spread(parts, self.chunks)
+        known = self._nearest.get(few)
+        if known is not None and self._within(parts, known):
+            near = known
+        program = SpreadProgram(self._rows(paths, few, case), parts, near, self._solver)
+        return _Search(few, near, paths, program)
 
     def _deciding(self, case: int) -> int:
         """The stage that has at least K layers where the bound of a case is least; `ANY` where
@@ -138,12 +173,22 @@ class SpreadBounds:
             floors[full] = max(self._floor[full], 0.0)
         return Parts(float(self._rest), floors, self._rooms(cases)[0])
 
-    def _tried(self, case: SpreadCases, few: int, layers: Floats) -> Spread:
-        """Simulate a spread of one case, and remember its longest paths."""
+    def _within(self, parts: Parts, spread: Floats) -> bool:
+        """Whether a spread of another case keeps to the floors and rooms of this one."""
+        held = spread.reshape(-1, self._stages).sum(axis=0)
+        return bool((held >= parts.floors - HAIR).all() and (held <= parts.rooms + HAIR).all())
+
+    def _tried(self, case: SpreadCases, search: _Search, layers: Floats) -> Spread:
+        """Simulate a spread of one case, and remember its longest paths. Its seconds are those of
+        the longest path known."""
+        few = search.few
         timeline = simulated(case, self._schedule(few), self._sends, layers)
         found = found_paths(timeline, self._sends)
-        self._paths[few] = self._known(few).joined(found)
-        return Spread(layers, float(self._rows(found, few, case).seconds(layers).max()))
+        seconds = self._rows(found, few, case).seconds(layers)
+        longest = found.some(np.argsort(-seconds, kind="stable")[:LONGEST])
+        self._paths[few] = self._known(few).joined(longest)
+        search.add(longest, self._rows(longest, few, case))
+        return Spread(layers, float(search.program.rows.seconds(layers).max()))
 
     def _may_find(self, few: int) -> bool:
         """Whether paths of simulations are there with as many microbatches as the cases have."""

@@ -55,8 +55,8 @@ def fastest_near(
     largest = _largest_micro_batch(smaller)
     allowed = _up_to(restrictions, largest, run.scenario.job.global_batch_size)
     work = WorkBounds(run.scenario, allowed, run.space.growing, run.budget)
-    pairs = work.by_batch(*((1.0, 1 + NEAR) if above else (1 - NEAR, 1.0)))
     found, below_s = None, sequence_s / (1 + WORTH)
+    pairs = work.by_batch(*((1.0, 1 + NEAR) if above else (1 - NEAR, 1.0)), below_s)
     left = run.budget.meter(OPENED)
     for (nodes, batch), least_s in sorted(pairs.items(), key=lambda one: (one[1], one[0])):
         if least_s >= below_s or left.ended:

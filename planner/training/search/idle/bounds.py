@@ -78,11 +78,13 @@ class WorkBounds:
             np.minimum.at(least_s, devices // each, self.of(grid))
         return {int(count): float(least_s[count]) for count in np.flatnonzero(least_s < np.inf)}
 
-    def by_batch(self, least: float, most: float) -> dict[tuple[int, int], float]:
+    def by_batch(
+        self, least: float, most: float, below_s: float = np.inf
+    ) -> dict[tuple[int, int], float]:
         """The least seconds a sequence takes in any combination, by its number of nodes and global
-        batch, for batches other than the job's from `least` to `most` of it: as many whole
-        microbatches as the job's batch holds or one more, or whole groups of as many as there are
-        stages. Raises: OutOfTime."""
+        batch, where that is less than `below_s`, for batches other than the job's from `least` to
+        `most` of it: as many whole microbatches as the job's batch holds or one more, or whole
+        groups of as many as there are stages. Raises: OutOfTime."""
         scenario = self._scenario
         batch, each = scenario.job.global_batch_size, scenario.node_devices
         none = np.zeros(0, dtype=np.int64)
@@ -101,7 +103,8 @@ class WorkBounds:
                 if not near.any():
                     continue
                 least_s = self.of(grid.only(near), microbatches[near]) / taken[near]
-                found.append((nodes[near], taken[near], least_s))
+                faster = least_s < below_s
+                found.append((nodes[near][faster], taken[near][faster], least_s[faster]))
         nodes, taken, least_s = (np.concatenate(column) for column in zip(*found, strict=True))
         order = np.lexsort((least_s, taken, nodes))
         pairs = np.stack((nodes, taken), axis=1)[order]

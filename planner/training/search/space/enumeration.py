@@ -221,6 +221,8 @@ class Enumeration:
         """Every row combined with every value of the axis. Columns of length 1 stay so."""
         values = np.array(self.values[axis], dtype=np.int64)
         length = _length(columns)
+        if axis == "data" and self.facts.least_devices is not None:
+            return self._with_replicas(columns, values, self.facts.least_devices)
         if len(values) == 1:
             return {**columns, axis: np.full(length, values[0])}
         expanded = {
@@ -228,6 +230,21 @@ class Enumeration:
             for name, column in columns.items()
         }
         return {**expanded, axis: np.tile(values, length)}
+
+    def _with_replicas(
+        self, columns: Columns, values: NDArray[np.int64], least: int
+    ) -> dict[str, NDArray[np.int64]]:
+        """The same of the data degrees `values`, in order, that may take from `least` devices up to
+        all: of many degrees few do."""
+        each = columns["pipeline"] * columns["tensor"] * columns["context"]
+        first = np.searchsorted(values, -(-least // each))
+        count = np.maximum(np.searchsorted(values, self.facts.devices // each, "right") - first, 0)
+        expanded = {
+            name: column if name in SHARED else np.repeat(column, count)
+            for name, column in columns.items()
+        }
+        shift = np.repeat(first - (np.cumsum(count) - count), count)
+        return {**expanded, "data": values[np.arange(len(shift)) + shift]}
 
     def _narrow(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
         """Apply the rules for which `axis` was the last missing axis, and count what they
