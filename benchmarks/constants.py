@@ -31,6 +31,7 @@ DEVICES = {
     "a100-sxm-80gb": ("sustained.matmul", "sustained.links", "memory.efficiency"),
     "h100-sxm-80gb": (
         "sustained.matmul",
+        "sustained.attention",
         "matmul.efficiency_8bit",
         "sustained.links",
         "memory.efficiency",

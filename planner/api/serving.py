@@ -183,7 +183,7 @@ def estimate_serving(
     scenario = ServingScenario(
         model=served,
         device=group.device,
-        engine=profile,
+        engine=profile.on(group.device),
         weights=word("--weights", weights, tuple(WEIGHT_BYTES)) or DEFAULT_WEIGHTS,
         kv=word("--kv-format", kv_format, tuple(KV_BYTES)) or profile.kv_format,
         degrees=degrees,

@@ -13,6 +13,7 @@ from planner.serving.accuracy import chance_kept, shares_of
 from planner.serving.limits import compared
 from planner.serving.search.result import value_of
 from planner.specs.serving import serving_defaults
+from planner.wording.pools import pool_words
 from planner.wording.units import count, percent, plural, three_digits, time_scale
 
 if TYPE_CHECKING:
@@ -214,18 +215,17 @@ def _plans(offers: Sequence[Offer]) -> Table:
 
 def _short(plan: ServingPlan) -> str:
     """`3x TP2 prefill, 2x TP8 decode`."""
-    said = []
-    for pool in plan.pools:
-        shape = f"TP{pool.tensor}"
-        if pool.attention_data > 1:
-            shape += f" DP{pool.attention_data}"
-        if pool.expert > 1:
-            shape += f" EP{pool.expert}"
-        if pool.pipeline > 1:
-            shape += f" PP{pool.pipeline}"
-        role = "" if pool.role == "aggregated" else f" {pool.role}"
-        said.append(f"{count(pool.replicas)}x {shape}{role}")
-    return ", ".join(said)
+    return ", ".join(
+        pool_words(
+            role=pool.role,
+            replicas=pool.replicas,
+            tensor=pool.tensor,
+            attention_data=pool.attention_data,
+            expert=pool.expert,
+            pipeline=pool.pipeline,
+        )
+        for pool in plan.pools
+    )
 
 
 def _ms(seconds: float) -> str:

@@ -305,25 +305,27 @@ def _read(
     )
 
 
-def outer_levels(clients: Floats, rate: Floats) -> tuple[Floats, Floats]:
+def outer_levels(clients: Floats, rate: Floats, *, whole: float = 0.0) -> tuple[Floats, Floats]:
     """Levels whose mixtures are nowhere below a concave curve through the given ones and (0, 0).
 
     Between two levels such a curve lies below the chords on either side, drawn further: where those
     meet is a level of its own. The rate is nowhere above that of the last level. Levels below the
-    hull of the others do not count.
+    hull of the others do not count. Between levels that are `whole` apart there is nothing: a
+    worker has the requests of the one for a while and those of the other for the rest.
     """
     if clients.size < 2:
         return clients, rate
+    apart = whole * (1 + _ROUNDING)
     points = upper_hull([(0.0, 0.0), *zip(clients.tolist(), rate.tolist(), strict=True)])
     slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in pairwise(points)]
     found = [point for point in points if point[0] > 0]
     for at in range(1, len(slopes) - 1):
         (x1, y1), (x2, y2) = points[at], points[at + 1]
         before, after = slopes[at - 1], slopes[at + 1]
-        if before > after:
+        if before > after and x2 - x1 > apart:
             x = (y2 - y1 + before * x1 - after * x2) / (before - after)
             found.append((x, y1 + before * (x - x1)))
-    if len(slopes) > 1 and slopes[-2] > 0:
+    if len(slopes) > 1 and slopes[-2] > 0 and points[-1][0] - points[-2][0] > apart:
         (x1, y1), (_, y2) = points[-2], points[-1]
         found.append((x1 + (y2 - y1) / slopes[-2], y2))
     found.sort()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -26,6 +26,9 @@ from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
 from planner.specs.like import completed_profile
 from planner.specs.load import completed_document
+
+if TYPE_CHECKING:
+    from planner.specs.device import DeviceSpec
 
 Arithmetic = Literal["bf16", "fp8", "nvfp4"]
 Share = Annotated[Fraction, Field(gt=0)]
@@ -187,6 +190,21 @@ class Gather(Input):
     """Of `max_step_tokens`: as many tokens of prompts start at once."""
 
 
+class DeviceLimits(Input):
+    """Defaults on devices with less than so much memory, or of a family."""
+
+    below: Bytes | None = None
+    family: Text | None = None
+    max_step_tokens: Count
+    max_running: Count | None = None
+    """None: as elsewhere."""
+
+    def holds(self, capacity_bytes: float, family: str | None) -> bool:
+        """Whether a device is one of them."""
+        smaller = self.below is None or capacity_bytes < self.below
+        return smaller and self.family in (None, family)
+
+
 class Scheduler(Input):
     """Which work one step holds."""
 
@@ -199,6 +217,8 @@ class Scheduler(Input):
     chunked: bool
     """A prompt may be split over steps."""
     max_running: Count
+    on_devices: tuple[DeviceLimits, ...] = ()
+    """Other defaults of these two; the first entry about a device holds."""
     reserve_output: Fraction
     """Share of the output that must find room in the KV cache before a request starts."""
     poll_steps: Count
@@ -281,6 +301,17 @@ class EngineProfile(Input):
     """The exponent x of experts, whose tiles differ in load."""
 
     _file: SourceFile | None = PrivateAttr(default=None)
+
+    def on(self, device: DeviceSpec) -> EngineProfile:
+        """The engine with its defaults on a device."""
+        capacity_bytes, rule = device.memory.capacity.value, self.scheduler
+        for one in rule.on_devices:
+            if one.holds(capacity_bytes, device.family):
+                running = one.max_running or rule.max_running
+                limits = {"max_step_tokens": one.max_step_tokens, "max_running": running}
+                scheduler = rule.model_copy(update=limits)
+                return self.model_copy(update={"scheduler": scheduler})
+        return self
 
     def table_of(self, device: str, family: str | None) -> KernelTable | None:
         """Kernels on a device, or else on its family; None without any."""

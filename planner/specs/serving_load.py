@@ -264,10 +264,11 @@ def with_files(load: LoadFile, document: Document, folder: Path) -> LoadFile:
     Raises: InputError."""
     requests = load.requests
     if load.routing is not None:
-        load._counts = read_routing(folder / load.routing)
+        load._counts = read_routing(_named(document, folder / load.routing, ("routing",)))
     if requests.trace is None:
         return load
-    load._trace_path = path = folder / requests.trace
+    path = _named(document, folder / requests.trace, ("requests", "trace"))
+    load._trace_path = path
     load._trace = trace = read_trace(path)
     if requests.shared_prefix and trace.has_blocks:
         raise document.error(
@@ -280,3 +281,10 @@ def with_files(load: LoadFile, document: Document, folder: Path) -> LoadFile:
             ("requests", "trace"),
         )
     return load
+
+
+def _named(document: Document, path: Path, where: tuple[str, ...]) -> Path:
+    """A file that the load names. Raises: InputError with the place that names it."""
+    if not path.exists():
+        raise document.error(f"there is no file {path}", where)
+    return path

@@ -80,15 +80,21 @@ def head_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> lis
 
 
 def ring_merge(workload: Workload, query_bytes: int, block_bytes: int) -> Pointwise:
-    """What a ring adds up after each of its calls: the rescaled output, into an fp32 sum; in the
-    backward pass, the gradients of queries, keys and values, of which the sums so far, those of one
-    call, and the next sums live at a time."""
-    ring, widened = workload.context_ring, 4 // workload.element_bytes
+    """What a ring adds up after each of its calls: the rescaled output; in the backward pass the
+    gradients of queries, keys and values. Each addition reads two tensors and writes one, of whole
+    parts on the diagonal and in half of the steps after it, of half parts in the others. Sums are
+    in the type of the job, of outputs in fp32 where attention is in 8 bits (TransformerEngine
+    `AttnFuncWithCPAndKVP2P`: `flash_attn_fwd_out_correction`, `dq.add_`, `dkv.add_`). The sums so
+    far, the gradients of one call, and the next sums live at a time."""
+    ring = workload.context_ring
+    eight_bit = workload.quantized and workload.software.fp8.attention
+    width = 4 // workload.element_bytes if eight_bit else 1
+    parts = (3 * ring + 1) / 4
     return Pointwise(
         name="context_merge",
         module="core_attn",
-        forward_bytes=ring * (1 + 2 * widened) * query_bytes,
-        backward_bytes=ring * 3 * (query_bytes + block_bytes),
+        forward_bytes=3 * parts * width * query_bytes,
+        backward_bytes=3 * parts * (query_bytes + block_bytes),
         held_bytes=3 * (query_bytes + block_bytes),
         forward_kernels=2 * ring,
         backward_kernels=3 * ring,

@@ -63,6 +63,9 @@ def test_a_page_shows_plans_and_is_read_back(
     assert f"{1e3 * best['ttft']['mean_s']:.4g} ms" in text
     assert "vllm serve" in text
     assert "<svg" in text
+    rows = text.split('id="plans"')[1].split("</table>")[0]
+    first = json.loads(Path(plans).read_text())["plans"][0]["pools"][0]
+    assert f"{first['replicas']}x TP{first['tensor']}" in rows
     again = planner("estimate", "--cluster", "dgx-h100-16", "--plan", f"{page}#1", "--json")
     assert again.code == 0
     assert json.loads(again.stdout)["plans"][0]["estimate"]["ttft"] == pytest.approx(best["ttft"])

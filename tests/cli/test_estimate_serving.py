@@ -186,6 +186,7 @@ def test_devices_without_measured_kernels_are_told(
     assert told.code == 0
     said = " ".join(told.stdout.split())
     assert "kernels of vllm on rtx-4090 reach the same shares of its rates as on l40s" in said
+    assert "at most 2,048 prompt tokens in a step, 256 requests at a time" in said
 
 
 def test_plans_of_a_release_are_exported_as_its_engine(

@@ -37,23 +37,34 @@ def group(name: str, device: str, count: int, *, devices: int = 4) -> dict[str, 
     }
 
 
+@pytest.fixture(scope="module")
+def outputs() -> dict[tuple[str, ...], str]:
+    """What searches printed that wrote no file, by cluster and options."""
+    return {}
+
+
 @pytest.fixture
-def found(tmp_path: Path, planner: Callable[..., Outcome]) -> Callable[..., Any]:
-    """What `planner search` finds on node groups."""
+def found(
+    tmp_path: Path, planner: Callable[..., Outcome], outputs: dict[tuple[str, ...], str]
+) -> Callable[..., Any]:
+    """What `planner search` finds on node groups; the same search runs once."""
 
     def search(groups: list[dict[str, Any]], *options: str, report: bool = False) -> Any:
-        (tmp_path / "c.yaml").write_text(
-            json.dumps({"name": "mixed", "node_groups": groups}), encoding="utf-8"
-        )
+        cluster = json.dumps({"name": "mixed", "node_groups": groups})
+        (tmp_path / "c.yaml").write_text(cluster, encoding="utf-8")
         (tmp_path / "m.yaml").write_text(json.dumps(MODEL), encoding="utf-8")
-        outcome = planner(
-            *("search", "--cluster", str(tmp_path / "c.yaml"), "--model", str(tmp_path / "m.yaml")),
-            *("--global-batch-size", "32", "--recompute", "none", "--sequence-parallel", "on"),
-            *("--micro-batch-size", "1,2", *options),
-            *(() if report else ("--json",)),
-        )
-        assert outcome.code == 0, outcome.stderr
-        return outcome.stdout if report else json.loads(outcome.stdout)
+        asked = (*options, *(() if report else ("--json",)))
+        if (cluster, *asked) not in outputs or any("--output" in one for one in asked):
+            outcome = planner(
+                *("search", "--cluster", str(tmp_path / "c.yaml")),
+                *("--model", str(tmp_path / "m.yaml"), "--global-batch-size", "32"),
+                *("--recompute", "none", "--sequence-parallel", "on"),
+                *("--micro-batch-size", "1,2", *asked),
+            )
+            assert outcome.code == 0, outcome.stderr
+            outputs[cluster, *asked] = outcome.stdout
+        text = outputs[cluster, *asked]
+        return text if report else json.loads(text)
 
     return search
 

@@ -86,6 +86,7 @@ def test_limits_that_none_keeps_are_said(planner: Callable[..., Any], tmp_path: 
         (("--tensor", "7"), "valid with --tensor 1,2,4,8"),
         (("--tensor", "16"), "divide the 8 devices that share a fast fabric"),
         (("--expert", "2"), "has no experts"),
+        (("--tensor", "4", "--devices", "3"), "a replica with it takes 4 devices at least"),
         (("--tensor", "4", "--pipeline", "8"), "valid with --tensor 1 or --pipeline 1,2"),
         (("--disaggregated", "maybe"), "--disaggregated"),
     ],
@@ -98,6 +99,41 @@ def test_what_is_wrong_is_refused(
     assert told.code == 2
     assert message in told.stderr
     assert len(told.stderr.splitlines()) <= 2
+
+
+def test_what_leaves_no_room_and_what_would(planner: Callable[..., Any], tmp_path: Path) -> None:
+    what = ("--cluster", "dgx-a100-8", "--model", "deepseek-v3", "--nodes", "1")
+    told = planner("search", *what, "--serving", load(tmp_path))
+    assert told.code == 1
+    said = " ".join(told.stdout.split())
+    assert (
+        "memory: weights of deepseek-v3 in bf16 on 8 x a100-sxm-80gb take 156.2 GiB of the" in said
+    )
+    assert "--weights int4 makes room for it" in said
+    stages = said.split("--pipeline ")[1].split()[0]
+    told = planner(
+        "search", *what[:-1], stages, "--serving", load(tmp_path), "--tensor", "8",
+        "--pipeline", stages, "--disaggregated", "off",
+    )  # fmt: skip
+    assert told.code == 0
+
+
+def test_files_of_a_load_that_are_not_there(planner: Callable[..., Any], tmp_path: Path) -> None:
+    for text, where in (
+        ("requests: {trace: none.csv}\n", "load.yaml:1:19: requests.trace"),
+        (LOAD + "routing: none.json\n", "load.yaml:3:10: routing"),
+    ):
+        told = planner("search", *WHAT, "--serving", load(tmp_path, text))
+        assert told.code == 2
+        assert f"{where}: there is no file" in told.stderr
+
+
+def test_few_requests_on_few_devices_are_proven(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    few = load(tmp_path, "requests: {input: 512, output: 16}\nconcurrency: 8\n")
+    told = planner("search", *WHAT, "--serving", few, "--disaggregated", "off", "--json")
+    assert json.loads(told.stdout)["search"]["gap"] == 0.0
 
 
 def test_options_of_serving_need_a_load(planner: Callable[..., Any]) -> None:

@@ -125,7 +125,7 @@ def test_a_shared_prefix_answers_sooner(told: Callable[..., Any]) -> None:
         ),
         ("requests: {input: 9}\noffline: 2\n", "state output, or a trace"),
         ("requests: {input: 9, output: 3, shared_prefix: 9}\noffline: 2\n", "load.yaml:1:48"),
-        ("requests: {trace: none.csv}\n", "none.csv: no such file"),
+        ("requests: {trace: none.csv}\n", "requests.trace: there is no file"),
         ("requests: {trace: trace.txt, spread: 0.1}\n", "a trace states the lengths"),
         ("requests: {trace: trace.txt}\narrivals: {rate: 1 /s, seed: 2}\n", "leave out seed"),
         ("requests: {trace: trace.txt, shared_prefix: 8}\n", "hash_ids of the trace"),

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,20 @@ def test_vllm_divides_a_replica_of_two_nodes_by_its_data_parallel_ranks(tmp_path
     assert "--nnodes" not in " ".join(called(script, tmp_path, "prefill"))
 
 
+def test_vllm_replicas_of_a_node_hand_over_at_ports_of_their_own(tmp_path: Path) -> None:
+    script = SERVING_FORMATS["vllm"].write(
+        job("vllm", PREFILL, replace(PREFILL, role="decode"), POOL)
+    )
+    shown = script.replace("exec vllm", 'echo "$VLLM_NIXL_SIDE_CHANNEL_PORT"; exec vllm')
+    shown = shown.replace("set -euo pipefail", "set -euo pipefail; VLLM_NIXL_SIDE_CHANNEL_PORT=")
+    ports = [
+        int(called(shown, tmp_path, pool, port)[0])
+        for pool, port in (("prefill", "8100"), ("prefill", "8101"), ("decode", "8102"))
+    ]
+    assert all(b - a >= 8 for a, b in pairwise(ports))
+    assert called(shown, tmp_path, "aggregated", "8103")[0] == ""
+
+
 def test_sglang_counts_all_devices_and_all_ranks(tmp_path: Path) -> None:
     """It divides --max-running-requests and --chunked-prefill-size by the data-parallel ranks."""
     script = SERVING_FORMATS["sglang"].write(job("sglang", PREFILL, DECODE))
@@ -191,6 +206,11 @@ def test_llm_d_states_degrees_once() -> None:
         ("dynamo", job("trtllm", POOL), "not for trtllm"),
         ("llm-d", job("vllm", DECODE), "replicas of several nodes"),
         ("llm-d", job("vllm", POOL, POOL), "pools: it has one pool of role aggregated"),
+        (
+            "llm-d",
+            job("vllm", PREFILL, replace(PREFILL, role="decode"), POOL),
+            "--disaggregated on",
+        ),
     ],
 )
 def test_what_cannot_be_said_is_refused(format: str, made: ServingExport, said: str) -> None:

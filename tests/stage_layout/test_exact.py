@@ -14,6 +14,7 @@ from planner.solver.highs import Highs
 from planner.stage_layout.problem import Layouts, Pattern, fits, price, spans_s
 from planner.stage_layout.stage_bounds import rows_s
 from planner.stage_layout.threshold import best_layout
+from tests.every_instance import instances
 from tests.stage_layout.checker.paths import solve_layout
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def test_threshold_program_is_the_best_of_every_layout(
 @pytest.mark.parametrize(
     ("schedule", "virtual_stages", "layers", "seeds"),
     [
-        ("1f1b", 1, 12, range(200)),
+        ("1f1b", 1, 12, range(instances(60, 200))),
         ("gpipe", 1, 12, range(200, 220)),
         ("zb-h1", 1, 9, range(20)),
         ("interleaved", 2, 7, range(4)),

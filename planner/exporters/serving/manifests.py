@@ -84,6 +84,13 @@ def _worker(job: ServingExport, pool: ServingPool) -> dict[str, Any]:
 def as_llm_d(job: ServingExport) -> str:
     """Aggregated replicas are decode replicas without a prefill pool. Raises: Inexpressible."""
     job.for_engine("vllm", LLM_D)
+    if job.plan.disaggregated and any(pool.role == "aggregated" for pool in job.pools.values()):
+        raise Inexpressible(
+            LLM_D,
+            "pools",
+            "it has no aggregated replicas beside those that read prompts and those that write "
+            "answers; a search with --disaggregated on finds plans without them",
+        )
     values: dict[str, Any] = {"modelArtifacts": {"uri": "hf://MODEL", "size": "SIZE"}}
     for name, pool in job.pools.items():
         if name != pool.role:

@@ -41,6 +41,14 @@ _NODES = """\
 _HEADLESS = """\
     [ "$NODE_RANK" -eq 0 ] || extra+=(--headless)
 """
+_SIDE_CHANNEL = """\
+    export VLLM_NIXL_SIDE_CHANNEL_HOST="${VLLM_NIXL_SIDE_CHANNEL_HOST:-$(hostname)}"
+    side=$((20000 + port % 400 * 100))
+    export VLLM_NIXL_SIDE_CHANNEL_PORT="${VLLM_NIXL_SIDE_CHANNEL_PORT:-$side}"
+"""
+"""Where replicas that hand KV caches over agree on it: each of a node at a port of its own, and one
+more for each data-parallel rank (vLLM, docs/features/nixl_connector_usage.md). Without them all
+replicas take port 5600 of `localhost`."""
 
 
 def as_vllm(job: ServingExport) -> str:
@@ -50,7 +58,8 @@ def as_vllm(job: ServingExport) -> str:
     for name, pool in job.pools.items():
         extra = vllm.across_nodes(job, pool) + _quoted(vllm.drafts(job, f"${DRAFT_MODEL}"))
         ranked = any("NODE_RANK" in one for one in extra)
-        cases.append(_case(name, vllm.arguments(job, pool), extra, then=_HEADLESS * ranked))
+        then = _HEADLESS * ranked + _SIDE_CHANNEL * (pool.role != "aggregated")
+        cases.append(_case(name, vllm.arguments(job, pool), extra, then=then))
     router = (
         "# A proxy (vLLM's own, llm-d's or Dynamo's) sends each request to a prefill replica\n"
         "# first, then to a decode replica.\n"

@@ -9,6 +9,7 @@ from planner.reports.page.html import Html, element, join
 from planner.reports.page.page import shell
 from planner.reports.page.parts import bullets, note, section, table
 from planner.reports.page.plot import Plot, picture
+from planner.wording.pools import pool_words
 from planner.wording.units import count, percent, plural, three_digits, time_scale
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def serving_page(document: Mapping[str, Any], text: str, launches: Mapping[str, 
     inputs, plans = document["inputs"], document["plans"]
     title = f"{inputs['model']['name']} on {inputs['cluster']['name']}: serving plans"
     made = (
-        section("plans", "Plans", _plans_table(plans)),
-        section("pools", "Pools of the first plan", _pools_table(plans[0]["pools"])),
+        section("plans", "Plans", _plans_table(plans), wide=True),
+        section("pools", "Pools of the first plan", _pools_table(plans[0]["pools"]), wide=True),
         _front(document.get("front", ())),
         section("assumptions", "Assumptions", bullets(inputs["assumptions"])),
         _launch(launches),
@@ -94,12 +95,9 @@ def _pools_table(pools: Sequence[Mapping[str, Any]]) -> Html:
 
 
 def _pools(pools: Iterable[Mapping[str, Any]]) -> str:
-    """`3 prefill of 2 devices, 2 decode of 8 devices`."""
-    return ", ".join(
-        f"{count(pool['replicas'])} {pool['role']} of "
-        + plural(pool["tensor"] * pool["pipeline"] * pool["attention_data"], "device")
-        for pool in pools
-    )
+    """`3x TP2 prefill, 2x TP8 decode`."""
+    degrees = ("role", "replicas", "tensor", "attention_data", "expert", "pipeline")
+    return ", ".join(pool_words(**{name: pool[name] for name in degrees}) for pool in pools)
 
 
 def _front(front: Sequence[Mapping[str, Any]]) -> Html | None:
@@ -137,7 +135,9 @@ def _launch(launches: Mapping[str, str]) -> Html | None:
     if not launches:
         return None
     parts = [(element("h3", name), element("pre", text)) for name, text in launches.items()]
-    return section("launch", "Launching the first plan", *(one for pair in parts for one in pair))
+    return section(
+        "launch", "Launching the first plan", *(one for pair in parts for one in pair), wide=True
+    )
 
 
 def _time(seconds: float) -> str:

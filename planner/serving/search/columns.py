@@ -65,12 +65,18 @@ class Column:
         degrees, formats = self.kind.scenario.degrees, self.kind.shape[2:]
         return self.kind.group, degrees.tensor, degrees.attention_data, degrees.expert, formats
 
+    @property
+    def outer(self) -> tuple[Floats, Floats]:
+        """Levels whose mixtures are nowhere below a concave curve through all."""
+        whole = float(self.kind.lanes) if self.role == "aggregated" else 0.0
+        return outer_levels(self.clients, self.rate, whole=whole)
+
     def workers(self, goal: Goal, *, outer: bool) -> WorkerKind:
         """`outer`: with levels whose mixtures are nowhere below a concave curve through all."""
         degrees = self.kind.scenario.degrees
         clients, rate = self.clients, self.rate
         if outer:
-            clients, rate = outer_levels(clients, rate)
+            clients, rate = self.outer
         return WorkerKind(
             group=self.kind.group,
             stage=degrees.stage_devices,

@@ -105,7 +105,9 @@ def _rule(
         shared = (
             "" if model.mla is not None else f", divide or be a multiple of the {groups} KV heads"
         )
-        whole = any(divides_heads(model, one) for one in allowed.tensor or ())
+        whole = [one for one in allowed.tensor or () if divides_heads(model, one)]
+        if any(room.block % one == 0 for room in rooms for one in whole):
+            return "replica", f"a replica with it takes {min(whole):,} devices at least"
         return (
             "fabric" if whole else "heads",
             f"the tensor degree must divide the {heads} attention heads{shared} and divide the "

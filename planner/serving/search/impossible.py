@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.serving.limits import compared
+from planner.serving.room import changes_with_room, shortfall, stages_with_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from planner.serving.estimate import ServingEstimate
+    from planner.serving.load.lengths import ClosedLoad
+    from planner.serving.scenario import ServingScenario
     from planner.serving.search.goal import Goal
 
 
@@ -33,6 +36,19 @@ def relaxations_of(goal: Goal, found: Sequence[ServingEstimate]) -> tuple[str, .
         if (least_s := min(row[name][0] for row in rows)) > limit_s
     }
     return tuple(alone.values()) or tuple(_together(rows, limits))
+
+
+def without_room(scenario: ServingScenario, load: ClosedLoad) -> tuple[str, ...]:
+    """Of the replica that comes closest to room for a request: what it lacks, and what would make
+    room."""
+    found = [shortfall(scenario, load)]
+    most = scenario.degrees.stage_devices
+    found += [f"{change} makes room for it" for change in changes_with_room(scenario, load, most)]
+    stages = stages_with_room(scenario, load)
+    if stages is not None:
+        devices = stages * scenario.degrees.stage_devices
+        found.append(f"--pipeline {stages} makes room for it, on {devices:,} devices")
+    return tuple(found)
 
 
 def _together(

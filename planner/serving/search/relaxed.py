@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.solver.pools import outer_levels
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -110,7 +108,7 @@ class Relaxation:
     def _points_of(self, one: Column) -> Points:
         clients, rate = one.clients, one.rate
         if self._outer and clients.size:
-            clients, rate = outer_levels(clients, rate)
+            clients, rate = one.outer
         some = rate > 0
         return one.kind.devices / rate[some], clients[some] / rate[some]
 

@@ -14,7 +14,7 @@ from planner.serving.search.bounds import bounds_of
 from planner.serving.search.columns import pool_space
 from planner.serving.search.equal import NOTHING, EqualSearch
 from planner.serving.search.front import beaten, front_of, leading
-from planner.serving.search.impossible import relaxations_of
+from planner.serving.search.impossible import relaxations_of, without_room
 from planner.serving.search.job import ServingProgress
 from planner.serving.search.mixing import MixedSearch
 from planner.serving.search.open_search import OpenSearch
@@ -54,6 +54,19 @@ def search_serving(
     )
     if not space.kinds and space.refusals and len(space.refusals) == len(space.excluded):
         raise space.refusals[0]
+    found = _found(job, space, top, budget, progress)
+    if space.kinds or space.fullest is None:
+        return found
+    return replace(found, relaxations=without_room(space.fullest, job.load))
+
+
+def _found(
+    job: ServingJob,
+    space: ReplicaSpace,
+    top: int,
+    budget: Budget,
+    progress: Callable[[ServingProgress], None] | None,
+) -> ServingSearch:
     if job.stream is not None:
         return OpenSearch(job, job.stream, space, budget, progress).answer(top)
     return _Run(job, space, budget, progress).answer(top)

@@ -84,12 +84,14 @@ class ReplicaKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSpace:
-    """All kinds of replicas, and why others are not there."""
+    """All kinds of replicas, and why others are not there. `fullest`: of those without room for a
+    request the one with the least on a device."""
 
     kinds: tuple[ReplicaKind, ...]
     excluded: tuple[LeftOut, ...]
     refusals: tuple[RuleError, ...] = ()
     """What engine and devices refuse, each once."""
+    fullest: ServingScenario | None = None
 
 
 def space_of(
@@ -105,10 +107,11 @@ def space_of(
     check_degrees(model, rooms, allowed)
     kinds: list[ReplicaKind] = []
     tally: Counter[str] = Counter()
+    full: list[ServingScenario] = []
     refusals: dict[str, RuleError] = {}
-    profiles = list(_profiles(engine, allowed))
     for at, (group, room) in enumerate(zip(groups, rooms, strict=True)):
         speed = fast_domain(group).bytes_per_s
+        profiles = list(_profiles(engine.on(group.device), allowed))
         for degrees, weights, kv in product(
             degrees_of(model, room, allowed), allowed.weights, allowed.kv_formats
         ):
@@ -134,6 +137,7 @@ def space_of(
                     break
                 if not holds_a_request(prices(scenario)[1], load):
                     tally[NO_ROOM] += 1
+                    full.append(scenario)
                     continue
                 kinds.append(
                     ReplicaKind(
@@ -145,7 +149,12 @@ def space_of(
                     )
                 )
     excluded = tuple(LeftOut(reason=reason, replicas=n) for reason, n in sorted(tally.items()))
-    return ReplicaSpace(kinds=tuple(kinds), excluded=excluded, refusals=tuple(refusals.values()))
+    return ReplicaSpace(
+        kinds=tuple(kinds),
+        excluded=excluded,
+        refusals=tuple(refusals.values()),
+        fullest=min(full, key=lambda one: prices(one)[1].weight_bytes, default=None),
+    )
 
 
 def _profiles(engine: EngineProfile, allowed: Allowed) -> Iterator[tuple[bool, EngineProfile]]:

@@ -136,7 +136,7 @@ def _known(
     own: OwnEngine | None,
 ) -> ServingScenario:
     stated = _engine(engine) if own is None or own.profile.name != engine else own.profile
-    profile = settings.applied(stated)
+    profile = settings.applied(stated.on(_device(device)))
     return ServingScenario(
         model=_model(model),
         device=_device(device),
