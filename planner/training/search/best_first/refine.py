@@ -14,10 +14,10 @@ from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.search.best_first.best import CLOSED, Priced
 from planner.training.search.best_first.queue import BoundQueue, Open
+from planner.training.search.bounding.fewest import fewest_layers
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
 from planner.training.search.layouts.choose import DefaultStep
-from planner.training.search.layouts.fewest import fewest_layers
 from planner.training.search.layouts.on_links import moved_on_links
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import slowest_spans

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planner.budget import UNLIMITED
 from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
-from planner.training.search.layouts.fewest import without_layers
+from planner.training.search.bounding.fewest import without_layers
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.codes import SCHEDULE_NAMES

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from planner.plan import Plan
     from planner.training.scenario import Scenario
 
-PRICED = 512
+PRICED = 128
 """Layouts that are priced for one plan."""
 
 WORTHWHILE = 1e-4

@@ -18,13 +18,13 @@ from planner.training.estimate import batch_of_one, shard_of
 from planner.training.scenario import build_scenario
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
+from planner.training.search.bounding.fewest import fewest_layers
 from planner.training.search.bounding.quick import BELOW
 from planner.training.search.bounding.tight import tight_bound_s
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.hosts.grid import grid_of
 from planner.training.search.hosts.problem import placement_program
-from planner.training.search.layouts.fewest import fewest_layers
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.space.restrictions import Restrictions
 from tests.every_instance import instances
