@@ -5,7 +5,9 @@ exit (of the package and what it needs in bytecode, as installers leave them), h
 what the case took before (at 4eb6824, on a machine with two cores and little else to do), and the
 largest resident size. Then inside this process, to time the bounding of the space alone: candidates
 are combinations that pass the framework's rules, and their rate is over enumeration, pricing of
-layers, memory and time bounds of all of them. Commands that search nothing follow.
+layers, memory and time bounds of all of them. How far the answers are
+proven follows, on nodes that are all alike and with the software profile `megatron-core`, and then
+commands that search nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -121,6 +123,21 @@ CASES = (
     ),
 )
 
+PROVEN = (
+    Case(name="GPT-3 175B on 1,024 A100", cluster="dgx-a100-128", model="gpt3-175b"),
+    Case(name="GPT-3 175B on 3,072 A100", cluster="dgx-a100-384", model="gpt3-175b"),
+    Case(name="Llama 3.1 405B on 1,024 H100", cluster="dgx-h100-128", model="llama-3.1-405b"),
+    Case(name="Llama 3.1 405B on 16,384 H100", cluster="dgx-h100-2048", model="llama-3.1-405b"),
+    Case(name="DeepSeek-V3 on 2,048 H100", cluster="dgx-h100-2048", model="deepseek-v3", nodes=256),
+    Case(name="Qwen3 235B on 1,024 H100", cluster="dgx-h100-128", model="qwen3-235b-a22b"),
+    Case(name="Qwen3 235B on 256 H100", cluster="dgx-h100-128", model="qwen3-235b-a22b", nodes=32),
+    Case(name="gpt-oss 120B on 1,024 H100", cluster="dgx-h100-128", model="gpt-oss-120b"),
+)
+"""Searches of which the gaps are printed."""
+
+PROVEN_WITH = "megatron-core"
+"""The software profile of these, in which nothing overlaps."""
+
 COMMANDS = (
     ("--help", ["--help"], 0.1),
     ("check, no search", ["check", "examples/gpt3-175b-on-dgx-a100-128.json"], 0.5),
@@ -178,15 +195,33 @@ def cluster_of(case: Case) -> Iterator[str]:
         yield file.name
 
 
-def cold(case: Case) -> Cold:
-    """One search in a new process."""
+def searched(case: Case, *more: str) -> tuple[dict[str, Any], resource.struct_rusage]:
+    """What one search in a new process says of itself, with `more` arguments, and what it used."""
     with cluster_of(case) as cluster:
-        arguments = ["search", "--json", "--cluster", cluster, "--model", case.model]
+        arguments = ["search", "--json", "--cluster", cluster, "--model", case.model, *more]
         for option in ("nodes", "devices", "global_batch_size", "seq_length"):
             if getattr(case, option) is not None:
                 arguments += ["--" + option.replace("_", "-"), str(getattr(case, option))]
         text, usage = run(arguments)
-    found = json.loads(text)["search"]
+    return json.loads(text)["search"], usage
+
+
+def print_gaps() -> None:
+    """How far the answers are proven: all plans listed, and the best one alone."""
+    print(f"\n{'proven within, ' + PROVEN_WITH:37}{'all':>8}{'best':>8}{'from':>14}{'CPU s':>8}")
+    for case in PROVEN:
+        found, usage = searched(case, "--software", PROVEN_WITH)
+        print(
+            f"{case.name:37}{found['gap']:>8.2%}{found['best_gap']:>8.2%}"
+            f"{found['gap_from'] or '':>14}{usage.ru_utime:>8.2f}",
+            flush=True,
+        )
+    print()
+
+
+def cold(case: Case) -> Cold:
+    """One search in a new process."""
+    found, usage = searched(case)
     unit = 1 if sys.platform == "darwin" else 1024
     return Cold(
         cpu_s=usage.ru_utime,
@@ -247,6 +282,7 @@ def main() -> int:
             f"{case.limit_mb or '':>7}{rate:>12,.0f}",
             flush=True,
         )
+    print_gaps()
     for name, arguments, limit_s in COMMANDS:
         cpu_s = run(arguments)[1].ru_utime
         kept &= cpu_s <= limit_s

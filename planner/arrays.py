@@ -58,6 +58,8 @@ def distinct_rows(
     one. `sizes`: how many values each column may have, where that is known. Several times faster
     than `np.unique` along an axis, which compares rows as text."""
     table = np.asarray(columns, dtype=np.int64)
+    if table.shape[1] == 1:
+        return DistinctRows(*np.zeros((2, 1), dtype=np.intp))
     if sizes is None:
         sizes = (table.max(axis=1, initial=0) + 1).tolist()
     values = prod(sizes)
@@ -68,8 +70,7 @@ def distinct_rows(
         code, values = _packed_in_turn(table, sizes)
     if values <= _COUNTED * (len(code) + 256):
         return _distinct_codes(code, values)
-    _, first, which = np.unique(code, return_index=True, return_inverse=True)
-    return DistinctRows(first=first, which=which.reshape(-1))
+    return _sorted_codes(code)
 
 
 def _packed_in_turn(table: Ints, sizes: Sequence[int]) -> tuple[Ints, int]:
@@ -84,6 +85,17 @@ def _packed_in_turn(table: Ints, sizes: Sequence[int]) -> tuple[Ints, int]:
         code = code * count + new
         values *= count
     return code, values
+
+
+def _sorted_codes(code: Ints) -> DistinctRows:
+    """`distinct_rows` of any codes."""
+    order = code.argsort(kind="stable")
+    ordered = code[order]
+    new = np.ones(len(code), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    which = np.empty(len(code), dtype=np.intp)
+    which[order] = new.cumsum() - 1
+    return DistinctRows(first=order[new], which=which)
 
 
 def _distinct_codes(code: Ints, values: int) -> DistinctRows:

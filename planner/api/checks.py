@@ -11,7 +11,6 @@ from planner.api.keywords import CheckKeywords, takes
 from planner.api.launches import read_launch, say_notes
 from planner.api.plans import GivenPlan
 from planner.api.scenarios import AskedJob
-from planner.api.serving_checks import check_serving
 from planner.checks import baseline
 from planner.checks.check import CheckLimits, check_subject
 from planner.checks.places import LaunchPlaces, NamedPlaces, PlanPlaces, shown_path
@@ -19,7 +18,7 @@ from planner.checks.selection import parse_selection
 from planner.checks.subject import Subject
 from planner.errors import InputError
 from planner.importers.launch_file import is_launch
-from planner.plan_document.serving.read import is_serving_document
+from planner.plan_document.serving.kind import is_serving_document
 from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ def check(
     ['PL002']
     """
     if isinstance(plan, str | Path) and is_serving_document(str(plan)):
+        from planner.api.serving_checks import check_serving
+
         return check_serving(str(plan), cluster, model, limits or CheckLimits(), options)
     if isinstance(plan, str | Path) and is_launch(str(plan)):
         subject = _launched(str(plan), cluster, model, options, note)

@@ -17,7 +17,7 @@ from planner.importers.launch_file import is_launch
 from planner.plan_document import ReadPlan
 from planner.plan_document.answer import ReadAnswer, parse_answer, read_answer
 from planner.plan_document.nodes import read_file, split_rank
-from planner.plan_document.serving.read import is_serving_document
+from planner.plan_document.serving.kind import is_serving_document
 from planner.reports.page.content import Mine, PageContent, PlanInputs
 from planner.reports.page.page import page_text
 from planner.training.timeline import step_timeline

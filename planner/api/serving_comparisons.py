@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner.api.serving_plans import estimate_serving_plan
 from planner.comparison.serving import ServedSide, to_serving_comparison
 from planner.errors import InputError
-from planner.plan_document.serving.read import is_serving_document
+from planner.plan_document.serving.kind import is_serving_document
 
 if TYPE_CHECKING:
     from planner.api.inputs import ClusterLike, ModelLike

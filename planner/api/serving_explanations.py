@@ -19,7 +19,7 @@ from planner.explanation.served import (
     served_hardware_levers,
     served_plan_levers,
 )
-from planner.plan_document.serving.read import is_serving_document
+from planner.plan_document.serving.kind import is_serving_document
 from planner.serving.load.stated import bounding_load
 from planner.serving.search.goal import goal_of
 from planner.serving.search.search import search_serving

@@ -9,7 +9,7 @@ from planner import api
 from planner.cli.options import option
 from planner.cli.output import note, write_stdout
 from planner.errors import InputError
-from planner.plan_document.serving.read import is_serving_document
+from planner.plan_document.serving.kind import is_serving_document
 from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 

@@ -45,7 +45,7 @@ def is_serving_plan(reference: str) -> bool:
     """Whether a plan is one of serving."""
     if not reference.partition("#")[0].endswith((".json", ".html")):
         return False
-    from planner.plan_document.serving.read import is_serving_document
+    from planner.plan_document.serving.kind import is_serving_document
 
     return is_serving_document(reference)
 

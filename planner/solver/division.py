@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 
 class Parts(NamedTuple):
     """A `number` of equal things to be divided among places. Place i belongs to part i modulo the
-    number of parts; a part takes at least `floors` [P] of them and has room for `rooms` [P]."""
+    number of parts; a part takes at least `floors` [P] of them and has room for `rooms` [P]. With
+    `owed` [2, P] there are things of a second kind, of which a part owes, at any of its places, the
+    first number and the second for each that it takes of the first kind."""
 
     number: float
     floors: Floats
     rooms: Floats
+    owed: Floats | None = None
 
 
 class Divided(NamedTuple):
-    """How many things each place gets, [I], where that keeps the longest row shortest, and the
-    shares [J] of the rows, none negative and their sum 1, in the average that is longest when
-    things are divided as is best for it."""
+    """How many things each place gets, [I] or [2 · I], where that keeps the longest row shortest,
+    and the shares [J] of the rows, none negative and their sum 1, in the average that is longest
+    when things are divided as is best for it."""
 
     things: Floats
     shares: Floats
@@ -42,19 +45,28 @@ class Division:
         self._unit_s, self._solver = unit_s, solver
         part_of = np.arange(places) % len(parts.rooms) == np.arange(len(parts.rooms))[:, None]
         given = np.concatenate((np.ones((1, places)), part_of))
+        lower = np.append(parts.number, parts.floors)
+        upper = np.append(parts.number, np.minimum(parts.rooms, parts.number))
+        if parts.owed is not None:
+            owing = np.column_stack((-parts.owed[1][:, None] * part_of, part_of))
+            given = np.concatenate((np.column_stack((given, np.zeros(given.shape))), owing))
+            lower = np.append(lower, parts.owed[0])
+            upper = np.append(upper, np.full(len(owing), np.inf))
+        columns = given.shape[1]
         self._program = LinearProgram(
-            names=("span", *(f"place_{place}" for place in range(places))),
-            cost=np.append(1.0, np.zeros(places)),
-            free=np.zeros(1 + places, dtype=np.bool_),
+            names=("span", *(f"place_{place}" for place in range(columns))),
+            cost=np.append(1.0, np.zeros(columns)),
+            free=np.zeros(1 + columns, dtype=np.bool_),
             rows=np.column_stack((np.zeros(len(given)), given)),
-            row_lower=np.append(parts.number, parts.floors),
-            row_upper=np.append(parts.number, np.minimum(parts.rooms, parts.number)),
+            row_lower=lower,
+            row_upper=upper,
         )
         self._before = len(given)
         self._kept = solver.kept(self._program)
 
     def add(self, fixed_s: Floats, each_s: Floats) -> None:
-        """Add rows: `fixed_s` [J] and what one thing adds at a place, `each_s` [J, I], all ≥ 0."""
+        """Add rows: `fixed_s` [J] and what one thing adds at a place, `each_s` [J, I] or
+        [J, 2 · I], all ≥ 0."""
         rows = np.column_stack((np.ones(len(each_s)), -each_s / self._unit_s))
         lower = fixed_s / self._unit_s
         self._program = self._program.with_rows(rows, lower)

@@ -147,6 +147,14 @@ def joined(parts: Sequence[CostTable]) -> CostTable:
     return CostTable(shards=shards, **columns)
 
 
+def all_causes_s(seconds: NDArray[np.float64], rows: NDArray[np.integer]) -> NDArray[np.float64]:
+    """[T, N, K]: seconds [causes, T, R, K] of passes through layers, of N rows. Causes are added up
+    for these rows alone where the table has more."""
+    if len(rows) < seconds.shape[-2]:
+        return np.asarray(seconds[:, :, rows].sum(axis=0))
+    return np.asarray(seconds.sum(axis=0)[:, rows])
+
+
 def _by_shape(found: list[list[LayerPrice]]) -> NDArray[np.int64]:
     """[S, R, K]: elements of each weight of a layer, at the first weight of that shape under a
     shard and 0 at the others."""

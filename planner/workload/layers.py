@@ -102,17 +102,14 @@ def seen_by(kind: str, shard: Shard) -> Shard:
     vocabulary; a multi-token prediction module depends on everything."""
     if kind == "mtp":
         return shard
-    mixture, end = kind.startswith("moe"), kind in ("embedding", "head")
+    if kind.startswith("moe"):
+        return shard if shard.vocabulary == 1 else shard._replace(vocabulary=1)
     return Shard(
         tensor=shard.tensor,
         context=shard.context,
-        expert=shard.expert if mixture else 1,
-        expert_tensor=shard.expert_tensor if mixture else 1,
         micro_batch_size=shard.micro_batch_size,
         sequence_parallel=shard.sequence_parallel,
-        dispatcher=shard.dispatcher if mixture else "",
-        expert_overlap=shard.expert_overlap and mixture,
-        vocabulary=shard.vocabulary if end else 1,
+        vocabulary=shard.vocabulary if kind in ("embedding", "head") else 1,
     )
 
 

@@ -234,10 +234,12 @@ during the command, and which modules were loaded."""
             (
                 "highspy",
                 "planner.api.searches",
+                "planner.exporters",
                 "planner.importers.launch",
                 "planner.importers.shell",
                 "planner.reports.checks.sarif",
                 "planner.reports.checks.summary",
+                "planner.serving",
                 "planner.training.search.best_first",
                 "pulp",
                 "xml.etree.ElementTree",

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError
 from planner.plan.serving import ROLES, ServingPlan, ServingPool
 from planner.plan_document.nodes import MOST, found, parse_file, split_rank
 from planner.plan_document.read_inputs import read_file_record
 from planner.plan_document.serving.inputs import ServingInputs
-from planner.plan_document.serving.schema import SERVING_SCHEMA_ID
+from planner.plan_document.serving.kind import SERVING_SCHEMA_ID
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES
 from planner.specs.files.document import document_of
 from planner.specs.files.problems import validate
@@ -41,15 +40,6 @@ class ReadServingPlan:
     @property
     def place(self) -> str:
         return f"{self.path}#{self.rank}"
-
-
-def is_serving_document(reference: str) -> bool:
-    """Whether `FILE#rank` points into a document of serving plans."""
-    try:
-        schema = parse_file(split_rank(reference)[0]).get("schema")
-    except InputError:
-        return False
-    return schema is not None and schema.value == SERVING_SCHEMA_ID
 
 
 def read_serving_plan(reference: str) -> ReadServingPlan:

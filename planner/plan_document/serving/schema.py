@@ -20,9 +20,8 @@ from planner.plan_document.schema_parts import (
     record,
     ref,
 )
+from planner.plan_document.serving.kind import SERVING_SCHEMA_ID
 from planner.serving.search.result import OBJECTIVES
-
-SERVING_SCHEMA_ID = "planner/serving-plans/1"
 
 
 def serving_schema() -> Schema:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner import __version__
 from planner.plan.serving import ServingPool
-from planner.plan_document.serving.schema import SERVING_SCHEMA_ID
+from planner.plan_document.serving.kind import SERVING_SCHEMA_ID
 from planner.serving.limits import STATISTICS
 from planner.serving.search.result import value_of
 from planner.specs.serving import serving_defaults

@@ -66,8 +66,8 @@ class ActivationPeak:
             present = HeldKinds.of(held)
             under_way = np.where(
                 full,
-                largest_of_kinds(table.full_bytes, batch.row, present),
-                largest_of_kinds(of_layers, np.arange(len(batch)), present),
+                largest_of_kinds(table.full_bytes[batch.row], present),
+                largest_of_kinds(of_layers, present),
             )
         movable = np.where(full, self.activations, np.minimum(self.movable, self.activations))
         rest = np.maximum(movable - window * under_way, 0)
@@ -144,8 +144,8 @@ def _different_peaks(
     fully = (batch.data_sharding == FULLY)[:, None]
     in_layer = replayed + np.where(
         fully,
-        largest_of_kinds(table.working_bytes, row, present),
-        largest_of_kinds(table.backward_bytes, row, present),
+        largest_of_kinds(table.working_bytes[row], present),
+        largest_of_kinds(table.backward_bytes[row], present),
     )
     nothing = np.zeros_like(last_loss)
     if batch.kind.shares_vocabulary:

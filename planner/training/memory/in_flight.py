@@ -124,7 +124,7 @@ def kept_in_flight(
     kept = in_flight_bytes(in_flight, which, batch.pass_counts, saved)
     replayed = np.zeros_like(kept)
     if selective.any():
-        again = largest_of_kinds(table.saved_bytes - table.selective_bytes, row, load.held)
+        again = largest_of_kinds(table.saved_bytes[row] - table.selective_bytes[row], load.held)
         replayed = np.where(selective, np.maximum(again, 0), 0)
     dropped = table.saved_bytes[row] - table.full_bytes[row]
     full = batch.fully_recomputed
@@ -132,7 +132,7 @@ def kept_in_flight(
         plans = np.flatnonzero(full == layers)
         leading = load.leading[layers]
         kept[plans] -= in_flight_bytes(in_flight, which[plans], leading, dropped[plans])
-        restored = largest_of_kinds(dropped, plans, HeldKinds.of(leading.sum(axis=1) > 0))
+        restored = largest_of_kinds(dropped[plans], HeldKinds.of(leading.sum(axis=1) > 0))
         freed = _freed_before_replay(load, layers, table.saved_bytes[row[plans]])
         replayed[plans] = np.maximum(restored - freed, 0)
     return kept, replayed
@@ -168,14 +168,10 @@ def in_flight_bytes(
     return total
 
 
-def largest_of_kinds(
-    layer_bytes: NDArray[np.int64],
-    plans: NDArray[np.int64] | NDArray[np.bool_],
-    held: HeldKinds,
-) -> NDArray[np.int64]:
-    """The largest of [R, K] bytes among the kinds that each stage holds, for the chosen rows, [N,
-    p]. Stages that hold the same kinds share one answer."""
-    largest: NDArray[np.int64] = largest_by_set(layer_bytes[plans].T, held)[:, held.which]
+def largest_of_kinds(layer_bytes: NDArray[np.int64], held: HeldKinds) -> NDArray[np.int64]:
+    """The largest of [N, K] bytes among the kinds that each stage holds, [N, p]. Stages that hold
+    the same kinds share one answer."""
+    largest: NDArray[np.int64] = largest_by_set(layer_bytes.T, held)[:, held.which]
     return largest
 
 

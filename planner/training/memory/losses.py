@@ -82,7 +82,7 @@ def kept_outputs(
 
 def computed_losses(table: CostTable, counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Losses computed by every chunk, [p, v]: the head's, and one of each multi-token-prediction
-    module."""
-    with_logits = (table.logits_bytes > 0).any(axis=0)
+    module. Which kinds of layers have one is the same in every row of the table."""
+    with_logits = (table.logits_bytes[:1] > 0).any(axis=0)
     losses: NDArray[np.int64] = counts[..., with_logits].sum(axis=-1)
     return losses

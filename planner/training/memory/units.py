@@ -97,7 +97,7 @@ def _parameters(
 ) -> tuple[NDArray[np.int64], ...]:
     """Parameters per device of the largest layer of every stage, of its embedding, its head, and
     both together, [N, p] each; 0 where a stage has none."""
-    parameters = (table.dense_parameters + table.expert_parameters)[batch.row]
+    parameters = table.dense_parameters[batch.row] + table.expert_parameters[batch.row]
     present = batch.load.of_stages > 0
     layer, embedding, head = (
         np.where(present[None, :, kinds], parameters[:, None, kinds], 0).max(axis=-1)

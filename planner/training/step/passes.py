@@ -10,6 +10,7 @@ import numpy as np
 from planner.arrays import distinct
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
 from planner.training.batch import SELECTIVE
+from planner.training.costs import all_causes_s
 from planner.training.layer.overlap import exposed_s
 from planner.training.memory.parameters import stage_parameters
 from planner.training.memory.sharding import (
@@ -45,16 +46,16 @@ class Passes:
 def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
     """Price every chunk. A stage runs at the speed of its slowest device type."""
     slowest = _slowest_types(scenario, table, batch)
-    forward_layers = _on_types(table.forward_s.sum(axis=0), batch, slowest)
-    forward_s = _per_chunk(forward_layers, batch)
-    backward_s = _per_chunk(_on_types(table.backward_s.sum(axis=0), batch, slowest), batch)
+    forward_s = _per_chunk(_all_causes_s(table.forward_s, batch, slowest), batch)
+    backward_s = _per_chunk(_all_causes_s(table.backward_s, batch, slowest), batch)
     if table.overlapped[batch.row].any():
         forward_s, backward_s = (
-            paired_s + alone * (_per_chunk(_on_types(layers_s, batch, slowest), batch) - paired_s)
+            paired_s
+            + alone * (_per_chunk(_all_causes_s(layers_s, batch, slowest), batch) - paired_s)
             for alone in (1 - paired_share(batch)[..., None],)
             for paired_s, layers_s in (
-                (forward_s, table.forward_alone_s.sum(axis=0)),
-                (backward_s, table.backward_alone_s.sum(axis=0)),
+                (forward_s, table.forward_alone_s),
+                (backward_s, table.backward_alone_s),
             )
         )
     recompute_s = np.zeros_like(forward_s)
@@ -188,6 +189,17 @@ def _slowest_types(scenario: Scenario, table: CostTable, batch: Batch) -> NDArra
     for stage, types in enumerate(scenario.stage_types(batch.pipeline)):
         slowest[:, stage] = np.array(types)[seconds[list(types)].argmax(axis=0)]
     return slowest
+
+
+def _all_causes_s(
+    seconds: NDArray[np.float64], batch: Batch, types: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    """`_on_types` of [causes, T, R, K], all causes together."""
+    of_rows = all_causes_s(seconds, batch.row)
+    if types is None:
+        return of_rows[0, :, None]
+    by_stage: NDArray[np.float64] = of_rows[types, np.arange(len(batch))[:, None]]
+    return by_stage
 
 
 def _on_types(

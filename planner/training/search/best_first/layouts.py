@@ -138,10 +138,10 @@ def improve_layouts(
         layers=opened.layers,
         known=known,
     )
-    bounds_s = spreads.raised(~exact & wanted, bounds_s)
-    # Of those with a layout that fits, few are tried: no gap is less than what they leave.
+    # Of those with a layout that fits, few are tried: the gap is hardly less than what they leave.
     unpromising = usual & ~exact & (opened.promise_s >= best.first_s * PROMISING)
     until_s = float(bounds_s[unpromising].min(initial=best.slowest_s))
+    bounds_s = spreads.raised(~exact & wanted, bounds_s)
     elsewhere, loops = ~usual & ~exact & wanted, _in_loops(groups, opened.index)
     rest_s |= {one.index: one.bound_s for one in opened.unsolved(elsewhere & ~loops, bounds_s)}
     several = opened.unsolved(elsewhere & loops, bounds_s)

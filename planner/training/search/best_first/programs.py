@@ -37,19 +37,24 @@ SEVERAL, CHUNKS = 64, 32
 of more counts as the square of how many times as many they are."""
 
 RISEN = 1 + 1e-4
-"""Multiple of its bound by which a program has to raise it to be worth another."""
+"""Multiple of its bound by which a program has to raise it to count as one that did."""
+
+STUCK = 2
+"""Programs in a row that did not raise the bound of a combination until it is left alone: the paths
+that one finds help the next."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Unsolved:
     """A combination, a lower bound in seconds over its layouts, and the
     recomputed layers per chunk of its default layout. `again`: some layouts were priced, and the
-    bound is of all others."""
+    bound is of all others. `stuck`: programs in a row that did not raise the bound."""
 
     bound_s: float
     index: int
     recomputed: int
     again: bool = False
+    stuck: int = 0
 
 
 class LayoutPrograms:
@@ -125,8 +130,9 @@ class LayoutPrograms:
                 break
             plan = self._walk.plan(one.index, one.recomputed)
             left.spend(max(1, plan.degrees.pipeline * plan.virtual_stages // CHUNKS) ** 2)
-            if bound_s > one.bound_s * RISEN:
-                heappush(queue, Unsolved(bound_s, one.index, one.recomputed))
+            stuck = 0 if bound_s > one.bound_s * RISEN else one.stuck + 1
+            if stuck < STUCK:
+                heappush(queue, Unsolved(bound_s, one.index, one.recomputed, stuck=stuck))
             else:
                 rest[one.index] = bound_s
         return rest | {one.index: one.bound_s for one in queue}

@@ -38,8 +38,9 @@ CHUNKS = 128
 with them."""
 
 
-SETTLED, FEW_CHUNKS = 160, 32
-"""The same of programs that simulations follow, which have many more rows: of so few chunks."""
+SETTLED, FEW_CHUNKS = 200, 32
+"""The same of programs that simulations follow, which have many more rows: of so few chunks; one
+for each case where there are more."""
 
 ROUNDS = 4
 """Of these in a row for one case."""
@@ -48,7 +49,7 @@ MOST_CHUNKS = 192
 """Chunks of a pipeline above which simulations are not followed: one program takes a second."""
 
 ENOUGH = 0.005
-"""Gap at which simulations need not make it smaller."""
+"""Gap at which simulations and programs of interleaved layouts need not make it smaller."""
 
 
 class KnownStages(NamedTuple):
@@ -144,7 +145,8 @@ class Spreads:
 
     def _settle(self, several: Sequence[SpreadBounds], known_s: Floats, beaten_s: Floats) -> None:
         """Raise the bound that decides the gap, until that does not help. Raises: OutOfTime."""
-        left = self.budget.meter(SETTLED)
+        cases = sum(len(one.cases) for one in several)
+        left = self.budget.meter(max(SETTLED, cases))
         closed: set[tuple[int, int]] = set()
         while several and not left.ended:
             shares = []

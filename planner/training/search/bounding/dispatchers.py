@@ -33,16 +33,20 @@ def beaten(
     those that agree in all but their dispatcher, whose codes are `dispatchers`. With `on_any_links`
     only where that holds on other links than those of the passes, too."""
     lost = np.zeros(len(alike), dtype=np.bool_)
+    of_passes = np.ascontiguousarray(seconds.T)
     codes = [DISPATCHERS.index(name) for name in expert.dispatcher_options]
     member = np.full((int(alike.max()) + 1, len(DISPATCHERS)), -1, dtype=np.int64)
     member[alike, dispatchers] = np.arange(len(alike))
     for better, worse in _pairs(expert, codes, on_any_links=on_any_links):
         both = np.flatnonzero((member[:, better] >= 0) & (member[:, worse] >= 0))
         one, other = member[both, better], member[both, worse]
-        no_longer = (seconds[one] <= seconds[other]).all(axis=1)
-        first = codes.index(better) < codes.index(worse)
-        same = (seconds[one] == seconds[other]).all(axis=1)
-        lost[other[no_longer & (first | ~same)]] = True
+        if not both.size:
+            continue
+        here, there = of_passes[:, one], of_passes[:, other]
+        gains = (here <= there).all(axis=0)
+        if codes.index(better) > codes.index(worse):
+            gains &= (here != there).any(axis=0)
+        lost[other[gains]] = True
     return lost
 
 

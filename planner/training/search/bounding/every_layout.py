@@ -167,6 +167,16 @@ class LayoutStages:
         most = kind.most(recomputed, self.chunks, self.full, last=last)
         return np.where(most >= kind.rooms.fewest, most, -1.0)
 
+    def replays(self, unlike: Floats) -> Floats:
+        """[N, p, 2]: under full recomputation a stage with k layers repeats at least the first and
+        the second · k of them, or they do not fit. Fewer by `unlike` [N] may do where a chunk needs
+        no layer."""
+        rooms = self.kinds[-1].rooms
+        over = rooms.over[..., 0] - np.where(rooms.fewest < self.chunks, unlike[:, None], 0.0)
+        each = np.broadcast_to(rooms.each[..., 0], over.shape)
+        full = self.full[:, None]
+        return np.stack((np.where(full, over, 0.0), np.where(full, each, 0.0)), axis=-1)
+
     @property
     def layers(self) -> int:
         """Layers of the model."""

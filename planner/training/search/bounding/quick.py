@@ -11,6 +11,7 @@ import numpy as np
 
 from planner.arrays import distinct
 from planner.training.batch import FULL, SELECTIVE, Batch
+from planner.training.costs import all_causes_s
 from planner.training.memory.sharding import reduced_every_microbatch
 from planner.training.search.bounding.fitting import shape_of
 from planner.training.search.layouts.bound import jitter_share, other_layouts_s
@@ -43,8 +44,8 @@ class LeastWork:
 
     @classmethod
     def of(cls, table: CostTable, batch: Batch, replayed: NDArray[np.int64]) -> LeastWork:
-        forward_s = table.forward_s.sum(axis=0).min(axis=0)
-        layer_s = (forward_s + table.backward_s.sum(axis=0).min(axis=0))[batch.row]
+        forward_s = all_causes_s(table.forward_s, batch.row).min(axis=0)
+        layer_s = forward_s + all_causes_s(table.backward_s, batch.row).min(axis=0)
         selective = batch.granularity == SELECTIVE
         if selective.any():
             layer_s[selective] += table.selective_s.min(axis=0)[batch.row[selective]]
@@ -53,9 +54,9 @@ class LeastWork:
         for layers in distinct(replayed[full]):
             plans = full & (replayed == layers)
             leading = batch.load.leading[layers].sum(axis=1).T.astype(np.float64)
-            stage_s[plans] += forward_s[batch.row[plans]] @ leading
+            stage_s[plans] += forward_s[plans] @ leading
         return cls(
-            forward_s=forward_s[batch.row],
+            forward_s=forward_s,
             layer_s=layer_s,
             stage_s=stage_s,
             paired=table.overlapped[batch.row],

@@ -208,7 +208,6 @@ class _Waves:
     def _fits(self, place: tuple[NDArray[np.intp], ...], table: CostTable) -> NDArray[np.bool_]:
         grid_row, *positions = place
         step = max(ELEMENTS // self._grid.pipeline, 1)
-        relief = _replay_range(self._scenario, table)
         fits = np.empty(len(grid_row), dtype=np.bool_)
         for first in range(0, len(grid_row), step):
             self._budget.check()
@@ -230,7 +229,8 @@ class _Waves:
             if not self._looped:
                 batch = replace(batch, num_microbatches=np.ones_like(batch.num_microbatches))
             peaks = stage_peaks(self._scenario, table, batch, dense_gradients=False)
-            spare = peaks.spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
+            relief = np.where(batch.granularity == FULL, self._replay_range(table, batch.row), 0)
+            spare = peaks.spare + relief[:, None]
             fits[part] = (spare >= 0).all(axis=-1)
             lacking = np.flatnonzero(~fits[part])
             if self._divisible and lacking.size:
@@ -242,6 +242,15 @@ class _Waves:
                     peaks.buffers[lacking],
                 )
         return fits
+
+    def _replay_range(self, table: CostTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of N rows, [N]: how many fewer bytes than under the smallest load may be restored at once
+        when only layers of the smallest kind are recomputed, allocator slack included."""
+        dropped = (table.saved_bytes[rows] - table.full_bytes[rows])[:, :-OUTER_KINDS]
+        slack = 1 + self._scenario.job.software.slack
+        range_bytes = dropped.max(axis=1) - dropped.min(axis=1)
+        spread = np.ceil(range_bytes * slack).astype(np.int64)
+        return np.where(spread > 0, spread + 1, 0)
 
     def result(self) -> Screened:
         """Without the rows that another dispatcher beats."""
@@ -277,12 +286,3 @@ def smallest_load(loads: Sequence[StageLoad]) -> StageLoad:
     leading = np.stack([np.zeros_like(counts), counts])
     leading[..., -OUTER_KINDS:] = 0
     return StageLoad(counts=counts, leading=leading)
-
-
-def _replay_range(scenario: Scenario, table: CostTable) -> NDArray[np.int64]:
-    """[R]: how many fewer bytes than under the smallest load may be restored at once when only
-    layers of the smallest kind are recomputed, allocator slack included."""
-    dropped = (table.saved_bytes - table.full_bytes)[:, :-OUTER_KINDS]
-    slack = 1 + scenario.job.software.slack
-    spread = np.ceil((dropped.max(axis=1) - dropped.min(axis=1)) * slack).astype(np.int64)
-    return np.where(spread > 0, spread + 1, 0)

@@ -39,7 +39,9 @@ class SpreadCases:
     replays, `more_s` [N] every further one at least; `ends_s` [N, 2, 2] forward and backward of the
     embedding and of the head. `sends_s` [N, 2, V − 1] there and back, `waits_s` [N, p] what a stage
     waits of its own ones; `after_s` [N] what follows the pipeline. `reduced_s` [N, 2]: of a
-    gradient reduction, what it takes in any case and for every layer of its stage. `most` [N, p]:
+    gradient reduction, what it takes in any case and for every layer of its stage. `owed`
+    [N, p, 2]: a stage with k layers beyond its fewest replays at least the first and the second · k
+    more of them than `first_s` and `more_s` say, or they do not fit. `most` [N, p]:
     layers that a stage has room for, in memory and in time. `least_s` [N]: a bound on the step of
     layouts that take less than `below_s` [N]. `combination`: its index."""
 
@@ -54,6 +56,7 @@ class SpreadCases:
     waits_s: Floats
     after_s: Floats
     reduced_s: Floats
+    owed: Floats
     most: Floats
     least_s: Floats
     below_s: Floats
@@ -110,6 +113,8 @@ class SpreadCases:
         after_s = jitter_share(scenario, batch.pipeline) * work_s
         after_s = after_s + beside_pipeline_s(scenario, table, batch)
         reduced_s = _reduction_s(scenario, table, batch, column)
+        replays = stages.replays(_unlike(table, batch, column))
+        held_least = fewest_layers(own_s.shape[1]).reshape(-1, batch.pipeline).sum(axis=0)
         least_s = batch.num_microbatches * (forward + backward)[:, column]
         longest = np.floor(below_s / least_s) - (batch.virtual_stages - 1) + ENDS
         parts = []
@@ -118,6 +123,14 @@ class SpreadCases:
             most = stages.most(recomputed, last=recomputed == numbers[-1])
             held = np.maximum(np.minimum(longest, most.max(axis=1)), 2.0)
             replayed = np.minimum(recomputed, held) - min(recomputed, 1)
+            share = replayed / (held - 1)
+            needed = np.stack(
+                (
+                    replays[..., 0] + (replays[..., 1] - 1) * held_least,
+                    replays[..., 1] - share[:, None],
+                ),
+                axis=-1,
+            )
             kept = (most >= 0).all(axis=1) & (most.sum(axis=1) >= stages.layers)
             kept &= stages.full | (recomputed == numbers[0])
             parts.append(
@@ -127,7 +140,7 @@ class SpreadCases:
                     forward_s=forward[:, column],
                     backward_s=backward[:, column],
                     first_s=stages.replay_s,
-                    more_s=stages.replay_s * replayed / (held - 1),
+                    more_s=stages.replay_s * share,
                     ends_s=np.stack(
                         [np.stack((forward @ one, backward @ one), axis=-1) for one in ends], axis=1
                     ),
@@ -135,6 +148,7 @@ class SpreadCases:
                     waits_s=waits_s,
                     after_s=after_s,
                     reduced_s=reduced_s,
+                    owed=np.where(stages.full[:, None, None], needed, 0.0),
                     most=most,
                     least_s=np.zeros(len(batch)),
                     below_s=below_s,
@@ -179,6 +193,14 @@ class SpreadCases:
         longest_s = np.maximum(own_s + more * own_more_s, first_s + more * first_more_s)
         least_s = np.maximum(self.least_s, longest_s.max(axis=1))
         return replace(self, most=most, least_s=least_s).some(np.flatnonzero(kept))
+
+
+def _unlike(table: CostTable, batch: Batch, column: int) -> Floats:
+    """[N]: replays that a stage may save by holding no layer beside the embedding or the head: a
+    layer of another chunk that is moved there adds what it keeps at most, which so many free."""
+    kept = table.saved_bytes[batch.row, column]
+    dropped = kept - table.full_bytes[batch.row, column]
+    return np.asarray(1 + kept / np.maximum(dropped, 1))
 
 
 def fewest_layers(chunks: int) -> Floats:

@@ -26,12 +26,16 @@ HALVINGS = 40
 
 
 def simulated(cases: SpreadCases, schedule: Schedule, sends: Sends, spread: Floats) -> Timeline:
-    """The only one of `cases` with so many layers [V] beyond the fewest of every chunk."""
+    """The only one of `cases` with a `spread`: layers [V] beyond the fewest of every chunk, under
+    full recomputation followed by how many more of them are repeated."""
     p, v = schedule.stages, schedule.virtual_stages
     least = fewest_layers(p * v)
+    spread, repeated = spread[: p * v], spread[p * v :]
     forward = (least + spread) * cases.forward_s
     backward = (least + spread) * cases.backward_s
     backward += least * cases.first_s + spread * cases.more_s
+    if len(repeated):
+        backward += repeated * cases.first_s
     forward[[0, -1]] += cases.ends_s[0, :, 0]
     backward[[0, -1]] += cases.ends_s[0, :, 1]
     held = (least + spread).reshape(v, p).sum(axis=0)
@@ -49,7 +53,8 @@ def simulated(cases: SpreadCases, schedule: Schedule, sends: Sends, spread: Floa
 
 
 def even_spread(parts: Parts, chunks: int) -> Floats:
-    """[V]: layers beyond the fewest, as even as the floors and rooms of stages allow."""
+    """[V] or [2 · V]: layers beyond the fewest, as even as the floors and rooms of stages allow,
+    and what they owe."""
     low, high = 0.0, float(parts.rooms.max())
     for _ in range(HALVINGS):
         level = (low + high) / 2
@@ -57,5 +62,7 @@ def even_spread(parts: Parts, chunks: int) -> Floats:
         low, high = (low, level) if enough else (level, high)
     stages = len(parts.rooms)
     held = np.clip(high, parts.floors, parts.rooms) * stages / chunks
-    each: Floats = np.tile(held, chunks // stages)
-    return each
+    if parts.owed is None:
+        return np.tile(held, chunks // stages)
+    owed = np.maximum(parts.owed[0] * stages / chunks + parts.owed[1] * held, 0.0)
+    return np.concatenate([np.tile(kind, chunks // stages) for kind in (held, owed)])

@@ -29,27 +29,28 @@ LONGER = 1e-6
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpreadRows:
     """Paths of one case: what they take with the fewest layers, [J], and for every layer more in a
-    chunk, [J, V]."""
+    chunk, [J, V], under full recomputation followed by every one more that is repeated there."""
 
     fixed_s: Floats
-    layer_s: Floats
+    each_s: Floats
 
     def some(self, which: Ints) -> SpreadRows:
-        return SpreadRows(fixed_s=self.fixed_s[which], layer_s=self.layer_s[which])
+        return SpreadRows(fixed_s=self.fixed_s[which], each_s=self.each_s[which])
 
     def joined(self, more: SpreadRows) -> SpreadRows:
         return SpreadRows(
             fixed_s=np.append(self.fixed_s, more.fixed_s),
-            layer_s=np.concatenate((self.layer_s, more.layer_s)),
+            each_s=np.concatenate((self.each_s, more.each_s)),
         )
 
     def seconds(self, spread: Floats) -> Floats:
-        """[J]: with so many layers [V] beyond the fewest of every chunk."""
-        return self.fixed_s + self.layer_s @ spread
+        """[J]: with so many layers beyond the fewest of every chunk, and repeated ones."""
+        return self.fixed_s + self.each_s @ spread
 
 
 class Spread(NamedTuple):
-    """Layers of every chunk beyond its fewest, [V], and what the longest path takes."""
+    """Layers of every chunk beyond its fewest, [V], under full recomputation followed by how many
+    more of them are repeated than are so in any case, and what the longest path takes."""
 
     layers: Floats
     seconds: float
@@ -61,8 +62,9 @@ class SpreadProgram:
 
     def __init__(self, rows: SpreadRows, parts: Parts, near: Floats, solver: Solver) -> None:
         self.rows = rows
-        unit_s = float(rows.fixed_s.max() + parts.number * rows.layer_s.max())
-        self._division = Division(parts, len(near), unit_s, solver)
+        unit_s = float(rows.fixed_s.max() + parts.number * rows.each_s.max())
+        places = len(near) // (1 if parts.owed is None else 2)
+        self._division = Division(parts, places, unit_s, solver)
         self.used = np.zeros(0, dtype=np.int64)
         self._use(np.argsort(-rows.seconds(near), kind="stable")[:FIRST])
         self.shares = np.zeros(0)
@@ -91,5 +93,5 @@ class SpreadProgram:
 
     def _use(self, more: Ints) -> None:
         used = self.rows.some(more)
-        self._division.add(used.fixed_s, used.layer_s)
+        self._division.add(used.fixed_s, used.each_s)
         self.used = np.concatenate((self.used, more))

@@ -28,6 +28,7 @@ from planner.schedule.bounds.found_paths import found_paths
 from planner.schedule.bounds.loop_paths import loop_paths
 from planner.schedule.build import build
 from planner.solver.division import Parts
+from planner.training.search.bounding.least_spread import least_spread_s
 from planner.training.search.bounding.spread_cases import fewest_layers
 from planner.training.search.bounding.spread_passes import even_spread, simulated
 from planner.training.search.bounding.spread_program import Spread, SpreadProgram, SpreadRows
@@ -96,6 +97,7 @@ class SpreadBounds:
         self.bound_s = cases.least_s.copy()
         self._name, self._stages, self._solver = schedule, stages, solver
         self.chunks = cases.sends_s.shape[-1] + 1
+        self._repeats = bool((cases.first_s > 0).any())
         self._least = fewest_layers(self.chunks)
         self._rest = max(layers - int(self._least.sum()), 0)
         self._few = self._ordered(cases.microbatches)
@@ -168,14 +170,12 @@ class SpreadBounds:
 
     def _parts(self, cases: SpreadCases, full: int) -> Parts:
         """Of one case, where the stage `full` has at least K layers."""
-        floors = np.zeros(self._stages)
-        if full != ANY:
-            floors[full] = max(self._floor[full], 0.0)
-        return Parts(float(self._rest), floors, self._rooms(cases)[0])
+        owed = cases.owed[0].T if self._repeats else None
+        return Parts(float(self._rest), self._floors(full), self._rooms(cases)[0], owed)
 
     def _within(self, parts: Parts, spread: Floats) -> bool:
         """Whether a spread of another case keeps to the floors and rooms of this one."""
-        held = spread.reshape(-1, self._stages).sum(axis=0)
+        held = spread[: self.chunks].reshape(-1, self._stages).sum(axis=0)
         return bool((held >= parts.floors - HAIR).all() and (held <= parts.rooms + HAIR).all())
 
     def _tried(self, case: SpreadCases, search: _Search, layers: Floats) -> Spread:
@@ -201,44 +201,41 @@ class SpreadBounds:
         at = np.flatnonzero(self._few == few)
         used = np.flatnonzero(shares > 0)
         cases, paths = self.cases.some(at), paths.some(used)
-        fixed, layer = np.zeros(len(at)), np.zeros((len(at), self.chunks))
+        fixed = np.zeros(len(at))
+        each = np.zeros((len(at), self.chunks * (1 + self._repeats)))
         for j, share in enumerate((shares[used] / shares[used].sum()).tolist()):
             one = self._rows(paths.some(np.array([j])), few, cases)
             fixed += share * one.fixed_s
-            layer += share * one.layer_s
-        cheapest = layer.reshape(len(at), -1, self._stages).min(axis=1)
+            each += share * one.each_s
         least_s = fixed + cases.after_s
-        any_s = least_s + self._spent(cheapest, cases, ANY)
+        any_s = least_s + self._least_s(each, cases, ANY)
         self._with_full_s[at] = np.maximum(self._with_full_s[at], any_s[:, None])
         self.bound_s[at] = np.maximum(self.bound_s[at], any_s)
         if full == ANY:
             return
-        full_s = least_s + self._spent(cheapest, cases, full)
+        full_s = least_s + self._least_s(each, cases, full)
         self._with_full_s[at, full] = np.maximum(self._with_full_s[at, full], full_s)
         ranked = np.sort(self._with_full_s[at], axis=1)
         which = np.maximum(self._full[at] - 1, 0)
         self.bound_s[at] = np.maximum(self.bound_s[at], ranked[np.arange(len(at)), which])
 
-    def _spent(self, cheapest: Floats, cases: SpreadCases, full: int) -> Floats:
-        """[N]: the least seconds of the layers beyond the fewest, of which one takes `cheapest` [N,
-        p] on every stage, where the stage `full` has at least K; infinite where they have no
-        room."""
-        room = self._rooms(cases)
-        left, spent = np.full(len(room), float(self._rest)), np.zeros(len(room))
+    def _least_s(self, each_s: Floats, cases: SpreadCases, full: int) -> Floats:
+        """[N]: the least seconds of the layers beyond the fewest and of what they repeat, at
+        `each_s` [N, V or 2 · V], where the stage `full` has at least K."""
+        kinds = each_s.reshape(len(cases), -1, self.chunks // self._stages, self._stages).min(
+            axis=2
+        )
+        replay_s = kinds[:, 1] if kinds.shape[1] > 1 else np.zeros_like(kinds[:, 0])
+        floors = self._floors(full)
+        rooms = self._rooms(cases)
+        return least_spread_s(self._rest, kinds[:, 0], replay_s, cases.owed, rooms, floors)
+
+    def _floors(self, full: int) -> Floats:
+        """[p]: layers beyond the fewest that stages have at least."""
+        floors = np.zeros(self._stages)
         if full != ANY:
-            floor = max(float(self._floor[full]), 0.0)
-            spent += floor * cheapest[:, full]
-            left -= floor
-            room = room.copy()
-            room[:, full] -= floor
-        fits = (room >= 0).all(axis=1)
-        order = np.argsort(cheapest, axis=1, kind="stable")
-        for place in range(self._stages):
-            stage = order[:, place, None]
-            held = np.clip(np.take_along_axis(room, stage, axis=1)[:, 0], 0.0, left)
-            spent += held * np.take_along_axis(cheapest, stage, axis=1)[:, 0]
-            left -= held
-        return np.where((left > 0) | ~fits, np.inf, spent)
+            floors[full] = max(self._floor[full], 0.0)
+        return floors
 
     def _rooms(self, cases: SpreadCases) -> Floats:
         """[N, p]: layers for which stages have room beyond their fewest."""
@@ -280,4 +277,6 @@ class SpreadBounds:
         onward = paths.forward_sends + paths.waits[0] * more[:, :-1]
         returned = paths.backward_sends + paths.waits[1] * more[:, 1:]
         sent = (onward * there).sum(axis=1) + (returned * back).sum(axis=1)
-        return SpreadRows(fixed_s=first + sent, layer_s=layer)
+        if self._repeats:
+            layer = np.concatenate((layer, backward * cases.first_s[:, None]), axis=1)
+        return SpreadRows(fixed_s=first + sent, each_s=layer)

@@ -20,6 +20,7 @@ import numpy as np
 from planner.budget import UNLIMITED
 from planner.training.search.mixed.answer_paths import AnswerPaths
 from planner.training.search.mixed.averages import longest_average
+from planner.training.search.mixed.descent import descended
 from planner.training.search.mixed.order_problem import largest_row_s
 from planner.training.search.mixed.split_tries import Split, SplitTries
 
@@ -70,6 +71,7 @@ class SplitSearch:
     ) -> None:
         """`averages` of paths: known ones."""
         self._solver, self._budget = solver, budget
+        self._of, self._chunk_seconds = of, program.chunk_seconds
         self._answers = AnswerPaths(of, program, orders, ways, paths)
         self.averages: list[Paths] = []
         """Those that were looked for here."""
@@ -103,6 +105,9 @@ class SplitSearch:
                     continue
                 found = self._least_split(answer, below_s)
             if found is None:
+                good = descended(self._of, self._answers, answer, self._chunk_seconds, self._budget)
+                if good is not None and good.seconds < below_s:
+                    splits.append(good)
                 break
             self._low[answer] = max(self._low[answer], found.seconds)
             open_[answer] = False

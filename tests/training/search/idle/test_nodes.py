@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from planner.training.search.idle.bounds import WorkBounds
 from planner.training.search.idle.nodes import may_idle, on_nodes
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.search import search
+from planner.training.search.space.enumeration import Enumeration, dimensions
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import Restrictions
 from planner.workload.shard import Shard
 from tests.every_instance import EVERY_INSTANCE, instances
@@ -124,6 +127,49 @@ def test_work_is_below_every_step(
             plan = combinations.plan(index, 0)
             bound_s = least_s.get(nodes, 0.0)
             assert point_estimate(scenario, plan).step_s >= bound_s
+
+
+@pytest.mark.parametrize("case", CASES[:3], ids=("small", "deep", "many-heads"))
+def test_replicas_are_those_of_whole_numbers_of_nodes(
+    scenario_of: Callable[..., Scenario], case: dict[str, Any]
+) -> None:
+    """Against a filter over every product of degrees, from the fewest devices allowed to all."""
+    scenario = scenario_of(**case)
+    values = dimensions(scenario, Restrictions())
+    data = tuple(range(1, scenario.job.devices + 1))
+    facts = SpaceFacts.of(scenario, Restrictions())
+    node = scenario.node_devices
+    for pipeline in (1, 2, 3):
+        every = replace(facts, least_devices=1, any_batch=True)
+        some = replace(every, least_devices=3 * node)
+        here = {**values, "pipeline": (pipeline,), "data": data}
+        found, wanted = (
+            [
+                degrees
+                for grid in Enumeration(facts=of, values=here).grids()
+                for degrees in zip(
+                    *(grid.columns[axis].tolist() for axis in ("tensor", "context", "data")),
+                    strict=True,
+                )
+                if pipeline * prod(degrees) >= 3 * node
+            ]
+            for of in (some, every)
+        )
+        assert found
+        assert found == wanted
+        sizes = {pipeline * prod(degrees) for degrees in found}
+        assert sizes <= set(range(3 * node, scenario.job.devices + 1, node))
+
+
+def test_batches_near_by_are_those_below_a_limit(scenario_of: Callable[..., Scenario]) -> None:
+    whole = scenario_of(**CASES[0])
+    run = SearchRun(scenario=whole, restrictions=Restrictions(), top=1)
+    work = WorkBounds(whole, run.restrictions, run.space.growing, run.budget)
+    every = work.by_batch(0.5, 1.0)
+    below_s = float(np.median(list(every.values())))
+    fast = {pair: seconds for pair, seconds in every.items() if seconds < below_s}
+    assert 0 < len(fast) < len(every)
+    assert work.by_batch(0.5, 1.0, below_s) == fast
 
 
 @pytest.mark.parametrize("case", [*CASES[:2], CASES[3]], ids=("small", "deep", "experts"))

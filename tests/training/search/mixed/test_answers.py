@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from planner.budget import UNLIMITED
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.run import SearchRun
+from planner.training.search.mixed.answer_paths import AnswerPaths
 from planner.training.search.mixed.classes import RowClasses
-from planner.training.search.mixed.found import FoundAnswers
+from planner.training.search.mixed.cuts import Paths
+from planner.training.search.mixed.descent import descended
+from planner.training.search.mixed.found import FoundAnswer, FoundAnswers
 from planner.training.search.mixed.order_problem import Orders, largest_row_s
 from planner.training.search.mixed.program import tables_of_most
 from planner.training.search.mixed.simulated import simulated_s
+from planner.training.search.mixed.splits import StageWays
 from planner.training.search.mixed.typed import TypedCombination
 from planner.training.search.space.restrictions import Restrictions
 from tests.every_instance import instances
@@ -84,6 +89,41 @@ def test_no_plan_is_faster_than_its_answer(
                 assert least_s <= step_s * (1 + 1e-9), (plan, rows_s[answer], seconds, step_s)
                 compared += 1
     assert compared >= 4
+
+
+def test_a_split_that_is_looked_for_is_no_slower_than_an_even_one(
+    scenario_of: Callable[..., Scenario],
+) -> None:
+    """It has the layers of its answer, and its plan takes no less than is said."""
+    scenario = scenario_of(
+        **{**WIDE, "layers": 13},
+        **CLUSTERS["two types"],
+        batch=16,
+        software="megatron-core-overlap",
+    )
+    axes: dict[str, Any] = {"pipeline": (2,), "tensor": (1,), "recompute": ("none",)}
+    run = SearchRun(
+        scenario=scenario,
+        restrictions=Restrictions(virtual_stages=(3,), schedule=("interleaved",), **axes),
+        top=1,
+    )
+    run.bound()
+    of = _typed(scenario, Combinations(scenario=scenario, groups=run.space.fitting), 0)
+    classes = RowClasses.free(scenario, of.plan.degrees)
+    assert classes is not None
+    tables = tables_of_most(of, classes)
+    program = tables.program(int(tables.recomputed[0]))
+    orders = Orders(classes=np.array([[0, 1]]), layers=np.array([[4, 9]]))
+    ways = StageWays(of, classes, program.chunk_seconds, program.replayed_at_most)
+    answers = AnswerPaths(of, program, orders, ways, Paths.none(2, 3))
+    split = descended(of, answers, 0, program.chunk_seconds, UNLIMITED)
+    assert split is not None
+    assert split.chunks.sum(axis=1).tolist() == [4, 9]
+    found = FoundAnswers(scenario, of, classes, None, 1)
+    found.add(FoundAnswer(split.seconds, 1, orders, program, split.chunks))
+    (plan,) = found.plans()[0]
+    assert split.seconds < float(simulated_s(of, program, orders)[0])
+    assert split.seconds <= Pricing(scenario)(plan).step_s * (1 + 1e-9)
 
 
 def _typed(scenario: Scenario, combinations: Combinations, index: int) -> TypedCombination:
