@@ -119,7 +119,7 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
     unit = _VALUES[search.objective]
     number = "" if value is None else three_digits(value)
     if search.objective == "devices":
-        number = count(best.forecast.devices)
+        number, unit = plural(best.forecast.devices, "device").rsplit(" ", 1)
     if search.objective == "cost" and currency is not None:
         number = f"{number} {currency}"
     at = f", {three_digits(best.forecast.requests_per_s)} requests per second" if come else ""

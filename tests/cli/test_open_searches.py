@@ -121,3 +121,19 @@ def test_what_is_wrong_is_refused(
     assert answer.code == 2
     assert message in answer.stderr
     assert len(answer.stderr.splitlines()) <= 2
+
+
+def test_a_limit_that_no_replica_keeps_at_any_rate(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    load = tmp_path / "load.yaml"
+    load.write_text(
+        "requests: {input: 1024, output: 32, spread: 0.2}\narrivals: {rate: 2 /s}\n"
+        "slo: {ttft: {p95: 1 ms}}\n"
+    )
+    told = planner(
+        "search", "--cluster", "dgx-h100-16", "--model", "llama-3-8b", "--nodes", "1",
+        "--serving", str(load), "--tensor", "8", "--pipeline", "1", "--max-step-tokens", "8192",
+    )  # fmt: skip
+    assert told.code == 1
+    assert "ttft p95: no replica reaches less than" in " ".join(told.stdout.split())

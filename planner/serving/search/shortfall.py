@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _LOW = 1 / 64
 """Share of its highest rate at which a replica answers about as soon as it ever does."""
 
+_TIMES = 2.0
+"""From so many times as many requests on, that is what is said of them."""
+
 
 def shortfalls(
     job: ServingJob, stream: Stream, space: PoolSpace, solver: Solver, budget: Budget
@@ -41,13 +44,17 @@ def shortfalls(
     come = stream.rate_per_s
     yield (
         f"rate: within the limits {devices:,} devices answer at most {most:.4g} requests per "
-        f"second; {come:.4g} come, {come / most - 1:.0%} too many for them and enough for about "
+        f"second; {come:.4g} come, {_too_many(come / most)} and enough for about "
         f"{ceil(devices * come / most):,}"
     )
     for name, slo in _without_each(goal.slo):
         found = _most(job, stream, space, replace(goal, slo=slo), solver, budget)
         if found is not None and found > 1.01 * most:
             yield f"{name}: without this limit they answer {found:.4g} requests per second"
+
+
+def _too_many(times: float) -> str:
+    return f"{times:.3g} times as many" if times >= _TIMES else f"{times - 1:.0%} too many for them"
 
 
 def _most(

@@ -9,6 +9,7 @@ way bounds all others.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,9 @@ class StreamSearch:
                 self.impossible = self.parts is None
                 break
             used = self._used(answer)
+            if not any(per_s > 0 for _, _, per_s in used):
+                self.impossible = self.parts is None
+                break
             held = [self._holds(one, per_s, budget) for one, _, per_s in used]
             if not all(held):
                 continue
@@ -205,16 +209,22 @@ class StreamSearch:
             if one.reads_for is not None:
                 pair = (one.kind.group, one.reads_for)
                 carried[pair] = min(carried.get(pair, inf), one.carried_per_s)
+        rates = [one.beyond if beyond else one.most for one in columns]
+        kept = _best_alike(columns, rates)
         problem = PoolsProblem(
-            workers=tuple(self._worker(one, one.beyond if beyond else one.most) for one in columns),
+            workers=tuple(self._worker(columns[at], rates[at]) for at in kept),
             rooms=self._space.rooms,
             clients=None,
             cheapest=self._least_per_s is not None,
             least_per_s=self._least_per_s,
             carried_per_s=carried,
-            apart=apart_of(columns),
+            apart=apart_of([columns[at] for at in kept]),
         )
-        return solve_pools(problem, self._solver, budget)
+        answer = solve_pools(problem, self._solver, budget)
+        if answer is None:
+            return None
+        counts = dict(zip(kept, answer.counts, strict=True))
+        return replace(answer, counts=tuple(counts.get(at, 0) for at in range(len(columns))))
 
     def _worker(self, one: RatedColumn, per_s: float) -> WorkerKind:
         degrees = one.kind.scenario.degrees
@@ -228,3 +238,23 @@ class StreamSearch:
             reads_for=one.reads_for,
             continues=one.role == "decode",
         )
+
+
+def _best_alike(columns: Sequence[RatedColumn], rates: Sequence[float]) -> list[int]:
+    """Of columns that take the same devices in the same role and go with the same others, the one
+    with the highest rate: with it no plan is worse."""
+    apart = apart_of(columns)
+    best: dict[tuple[object, ...], int] = {}
+    for at, one in enumerate(columns):
+        degrees = one.kind.scenario.degrees
+        key = (
+            one.kind.group,
+            one.role,
+            one.reads_for,
+            degrees.stage_devices,
+            degrees.pipeline,
+            tuple(number for number, members in enumerate(apart) if at in members),
+        )
+        if key not in best or rates[at] > rates[best[key]]:
+            best[key] = at
+    return sorted(best.values())
