@@ -152,8 +152,6 @@ class Refinement:
             anywhere_s = simulated_bound_s(self._ideal, table, batch)
             if anywhere_s < enough_s:
                 anywhere_s = max(anywhere_s, self._placements.everywhere.bound_s(plan, enough_s))
-            if anywhere_s < enough_s:
-                anywhere_s = max(anywhere_s, self._placements.everywhere.solved_bound_s(plan))
             if anywhere_s >= enough_s:
                 return
             placed = self._placements.place(plan, anywhere_s, enough_s=enough_s)
@@ -175,7 +173,7 @@ class Refinement:
                 if moved is known.plan:
                     break
                 # What other hosts make of the old layout stays in the gap.
-                old_s = self._placements.everywhere.solved_bound_s(known.plan)
+                old_s = self._placements.everywhere.bound_s(known.plan)
                 self._best.raise_bound(known.index, old_s)
                 self.replace(known.index, moved)
                 known = self._best.of(known.index)
