@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _CONCAVE = 0.025
 """Share by which simulations lie above lines through two others with fewer requests under way, at
-most: of 9,000 such lines of vLLM, SGLang and TensorRT-LLM, dense models and mixtures."""
+most: of 4,700 such lines of vLLM, SGLang and TensorRT-LLM, dense models and mixtures."""
 
 
 def simulate(one: Column, clients: float, goal: Goal, pricing: Pricing) -> None:
