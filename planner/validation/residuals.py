@@ -9,8 +9,14 @@ from math import exp, log
 from typing import TYPE_CHECKING
 
 from planner.training.confidence.interval import factors
-from planner.training.confidence.regimes import device_family, regime_of
-from planner.training.confidence.residuals import STEP, Cell, Coverage, Residuals
+from planner.training.confidence.regimes import device_family, experts_per_device, regime_of
+from planner.training.confidence.residuals import (
+    STEP,
+    Cell,
+    Coverage,
+    Residuals,
+    experts_key,
+)
 from planner.validation.statistics import likeliest_spread, mean
 from planner.validation.summary import timed_groups
 
@@ -121,6 +127,7 @@ def _text(regime: Regime) -> tuple[str, ...]:
 def coverage_of(results: Iterable[RunResult]) -> Coverage:
     formats: dict[str, set[str]] = {}
     most: dict[str, int] = {}
+    experts: dict[str, int] = {}
     schedules, software, longest = set(), set(), 0
     for result in results:
         job = result.scenario.job
@@ -128,12 +135,17 @@ def coverage_of(results: Iterable[RunResult]) -> Coverage:
             formats.setdefault(device.name, set()).add(job.precision)
             family = device_family(device)
             most[family] = max(most.get(family, 0), job.devices)
+            held = experts_per_device(result.scenario.model, result.plan)
+            if held:
+                key = experts_key(family, job.precision)
+                experts[key] = max(experts.get(key, 0), held)
         schedules.add(result.plan.schedule)
         software.add(job.software.name)
         longest = max(longest, job.seq_length)
     return Coverage(
         formats={name: tuple(sorted(found)) for name, found in sorted(formats.items())},
         most_devices=dict(sorted(most.items())),
+        most_experts=dict(sorted(experts.items())),
         schedules=tuple(sorted(schedules)),
         software=tuple(sorted(software)),
         longest_sequence=longest,

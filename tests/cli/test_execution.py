@@ -197,6 +197,18 @@ def test_a_format_that_nobody_measured_is_said_first(planner: Callable[..., Outc
     assert "no measured run with fp32 on h100-sxm-80gb: wide ranges" in first
 
 
+def test_more_experts_a_device_than_anybody_measured_are_said_first(
+    planner: Callable[..., Outcome],
+) -> None:
+    """Published runs on Hopper hold 8 experts a device in 8 bits."""
+    given = ("--model", "qwen3-30b-a3b", "--cluster", "dgx-h100-16", "--nodes", "2")
+    job = ("--precision", "fp8", "--global-batch-size", "64", "--seq-length", "4096")
+    note = "no measured run with more than 8 experts a device (hopper in 8 bits): wide ranges"
+    for expert, said in (("8", True), ("16", False)):
+        done = planner("estimate", *given, *job, "--micro-batch-size", "1", "--expert", expert)
+        assert (note in " ".join(done.stdout.split("Time of one step")[0].split())) == said
+
+
 def test_tf32_gradients_take_longer_than_two_products(
     estimate: Callable[..., dict[str, Any]],
 ) -> None:

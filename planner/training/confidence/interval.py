@@ -8,7 +8,9 @@ measured run therefore gets the spread over everything that was measured. Consta
 the measured runs, so a few publications on a device family in a number format say little about
 the next one, and those of jobs that wait for their hosts little about others: the interval is that
 of a sample as small as the number of publications (Student's distribution). An estimate on a device
-in a number format that was never measured has the widest interval.
+in a number format that was never measured has the widest interval, and so has a mixture of which a
+device holds more experts than any that was measured: launches and casts expert by expert, which no
+run has shown at that number, are part of every such pass.
 """
 
 from __future__ import annotations
@@ -19,8 +21,19 @@ from math import exp, sqrt
 from typing import TYPE_CHECKING
 
 from planner.plan import Confidence, Evidence, Interval
-from planner.training.confidence.regimes import Regime, device_family, regime_of
-from planner.training.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
+from planner.training.confidence.regimes import (
+    Regime,
+    device_family,
+    experts_per_device,
+    regime_of,
+)
+from planner.training.confidence.residuals import (
+    STEP,
+    Cell,
+    Residuals,
+    experts_key,
+    shipped_residuals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +70,7 @@ def confidence_of(
     """How sure the estimate `cost` of a plan is. `residuals` replaces the shipped ones."""
     regime = regime_of(scenario, plan, cost)
     known = residuals or shipped_residuals()
-    unmeasured = unmeasured_formats(scenario, known)
+    unmeasured = (*unmeasured_formats(scenario, known), *more_experts(scenario, plan, known))
     ranges = _shipped if residuals is None else partial(_ranges, known)
     step, memory, evidence = ranges(regime, measured=not unmeasured)
     return Confidence(
@@ -192,6 +205,25 @@ def unmeasured_formats(scenario: Scenario, known: Residuals) -> tuple[str, ...]:
                 f"no measured run with {scenario.job.precision} on {device.name}: wide ranges"
             )
     return tuple(said)
+
+
+def more_experts(scenario: Scenario, plan: Plan, known: Residuals) -> tuple[str, ...]:
+    """Device families of which no measured run had as many experts on a device, in numbers of that
+    width. Devices without any run in the format are `unmeasured_formats`' to name."""
+    held, coverage = experts_per_device(scenario.model, plan), known.coverage
+    said = []
+    for device in scenario.device_types:
+        precision = scenario.job.precision
+        kind = experts_key(device_family(device), precision)
+        most = coverage.most_experts.get(kind, 0)
+        if held <= most or precision not in coverage.formats.get(device.name, ()):
+            continue
+        said.append(
+            f"no measured run with more than {most} experts a device ({kind}): wide ranges"
+            if most
+            else f"no measured mixture of experts ({kind}): wide ranges"
+        )
+    return tuple(dict.fromkeys(said))
 
 
 def extrapolations(scenario: Scenario, plan: Plan, known: Residuals) -> tuple[str, ...]:

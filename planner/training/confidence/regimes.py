@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planner.hardware.device import Device
     from planner.plan import Estimate, Plan
+    from planner.specs.model.spec import ModelSpec
     from planner.training.scenario import Scenario
 
 SEVERAL_FAMILIES = "mixed"
@@ -71,6 +72,11 @@ def regime_of(scenario: Scenario, plan: Plan, cost: Estimate) -> Regime:
         fully_sharded=plan.data_sharding == "full",
         long=scenario.job.seq_length >= LONG,
     )
+
+
+def experts_per_device(model: ModelSpec, plan: Plan) -> int:
+    """Experts of a layer that a device holds, whole or in tensor parts; 0 in dense models."""
+    return 0 if model.moe is None else model.moe.num_experts // plan.degrees.expert
 
 
 def size_class(devices: int) -> str:

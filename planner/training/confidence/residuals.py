@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.training.confidence.regimes import Regime
+from planner.training.confidence.regimes import BITS, Regime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,14 +37,21 @@ class Cell:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """What the measured runs cover: the number formats of every device, the largest run of every
-    device family (in devices), and over all runs the schedules, the software profiles and the
-    longest sequence."""
+    device family (in devices) and, by family and width of numbers, the most experts that a device
+    held (`experts_key`); over all runs the schedules, the software profiles and the longest
+    sequence."""
 
     formats: Mapping[str, tuple[str, ...]]
     most_devices: Mapping[str, int]
+    most_experts: Mapping[str, int]
     schedules: tuple[str, ...]
     software: tuple[str, ...]
     longest_sequence: int
+
+
+def experts_key(family: str, precision: str) -> str:
+    """Under what `Coverage.most_experts` has mixtures on a device family in a number format."""
+    return f"{family} in {BITS[precision]} bits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +91,7 @@ def from_json(text: str) -> Residuals:
         coverage=Coverage(
             formats={name: tuple(found) for name, found in coverage["formats"].items()},
             most_devices=coverage["most_devices"],
+            most_experts=coverage["most_experts"],
             schedules=tuple(coverage["schedules"]),
             software=tuple(coverage["software"]),
             longest_sequence=coverage["longest_sequence"],

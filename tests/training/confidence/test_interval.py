@@ -24,6 +24,7 @@ from planner.training.confidence.interval import (
     confidence_of,
     extrapolations,
     factors,
+    more_experts,
     tied,
     unmeasured_formats,
 )
@@ -225,6 +226,28 @@ def test_extrapolation_is_said() -> None:
     profile = scenario.job.software.model_copy(update={"name": "my-fork"})
     forked = replace(scenario, job=replace(scenario.job, software=profile))
     assert extrapolations(forked, plan, known) == ("no measured run with software profile my-fork",)
+
+
+def test_more_experts_a_device_than_measured_widen_the_interval() -> None:
+    """The run itself is measured; had nobody held 16 experts a device, its range would be wider.
+    That of a dense model is not."""
+    known = shipped_residuals()
+    fewer = {key: count // 2 for key, count in known.coverage.most_experts.items()}
+    without = replace(known, coverage=replace(known.coverage, most_experts=fewer))
+    scenario, plan = planned("modelzoo-h100", 1)
+    assert more_experts(scenario, plan, known) == ()
+    assert more_experts(scenario, plan, without) == (
+        "no measured run with more than 8 experts a device (hopper in 16 bits): wide ranges",
+    )
+    none = replace(known, coverage=replace(known.coverage, most_experts={}))
+    assert more_experts(scenario, plan, none) == (
+        "no measured mixture of experts (hopper in 16 bits): wide ranges",
+    )
+    usual = sureness("modelzoo-h100", 1, known=known).step
+    wide = sureness("modelzoo-h100", 1, known=without).step
+    assert wide.high > usual.high
+    assert wide.low < usual.low
+    assert sureness("torchtitan-a100", known=none) == sureness("torchtitan-a100")
 
 
 def test_an_unknown_device_is_said_and_changes_the_interval() -> None:
