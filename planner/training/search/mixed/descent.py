@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MOVES = 16
 """Most moves from the even split."""
 
+PASSES = 3_000_000
+"""Most passes that are simulated for one answer, in all its splits."""
+
 GAIN = 1e-6
 """Share of a step that a move is to gain."""
 
@@ -31,8 +34,8 @@ GAIN = 1e-6
 def descended(
     of: TypedCombination, answers: AnswerPaths, answer: int, seconds: ChunkSeconds, budget: Budget
 ) -> Split | None:
-    """The split of an answer at which no move gains; None where the even one does not fit. Raises:
-    OutOfTime."""
+    """The split of an answer at which no move gains, or the last that the work allows; None where
+    the even one does not fit. Raises: OutOfTime."""
     classes, least = answers.classes[answer], least_chunks(of)
     chunks = even_chunks(of, answers.orders.layers[[answer]])[0]
     if not answers.ways.fit(classes, chunks):
@@ -46,9 +49,13 @@ def descended(
         return np.asarray(spans + answers.beside_s[answer])
 
     step_s = float(steps_s(chunks[None])[0])
+    most = PASSES // answers.schedule.codes.size
     for _ in range(MOVES):
         budget.check()
         moved = _moved(chunks, least)
+        most -= len(moved)
+        if most < 0:
+            break
         taken = steps_s(moved) if len(moved) else np.zeros(0)
         better = np.argsort(taken, kind="stable")[: int((taken < step_s * (1 - GAIN)).sum())]
         fitting = next((i for i in better.tolist() if answers.ways.fit(classes, moved[i])), None)
