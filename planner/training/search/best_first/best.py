@@ -100,13 +100,15 @@ class BestPlans:
         known = self.of(index)
         return self.slowest_s if known is None else known.step_s
 
-    def offer(self, priced: Priced) -> None:
+    def offer(self, priced: Priced, *, any_layout: bool = False) -> None:
         """Keep a plan if it is among the best, one of each combination. Of two layouts of one, the
-        slower may still be the faster one on other hosts."""
+        slower may still be the faster one on other hosts, unless the bound of each holds for
+        `any_layout` of the combination, and is raised with it."""
         known = self.of(priced.index)
         if known is not None:
             faster, slower = sorted((known, priced), key=lambda one: one.key)
-            if slower.plan.stages != faster.plan.stages and slower.bound_s < faster.step_s:
+            apart = not any_layout and slower.plan.stages != faster.plan.stages
+            if apart and slower.bound_s < faster.step_s:
                 self.give_up(slower.bound_s)
             if slower is priced:
                 return

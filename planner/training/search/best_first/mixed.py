@@ -224,7 +224,7 @@ class MixedRefinement(Refinement):
             self._offered.add(opened.index)
             if fastest.step_s < self._best.first_s:
                 self._improved = self.refined
-            self._best.offer(fastest)
+            self._best.offer(fastest, any_layout=True)
 
     def _placed(self, opened: Open, one: Candidate) -> Priced | None:
         found = point_estimate(self._scenario, one.plan)
