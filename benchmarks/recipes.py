@@ -7,7 +7,8 @@ is, and the best plan for the same job is searched. A claim is the share of the 
 plan takes off. Above a tenth of it the benchmark says where the time goes and what speaks for
 doubt: how far the recipe's own estimate is off, stages that are not balanced, a tight fit and what
 is left with more memory kept free, time that only the host's launches take, decisions of which no
-run was measured, a range that holds the recipe too. `--json` writes the rows.
+run was measured, more experts a device than in any run, a range that holds the recipe too.
+`--json` writes the rows.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.reports.sentences import UNMEASURED
 from planner.specs.runs.build import load_runs
 from planner.training.estimate import estimate
 from planner.training.search.search import search
@@ -136,6 +138,8 @@ def _reasons(recipe: Estimate, best: RankedPlan, measured_s: float) -> Iterator[
     if max(bound) >= LONGEST:
         yield f"host launches bind {bound[0]:.0%} of the recipe's step, {bound[1]:.0%} of this"
     confidence = best.estimate.confidence
+    if confidence is not None:
+        yield from (note for note in confidence.notes if note.endswith(UNMEASURED))
     if confidence is not None and confidence.step.high > 1 + (
         1 - best.estimate.step_s / recipe.step_s
     ):
