@@ -1,5 +1,7 @@
 """How good and how fast searches on mixed devices are: `python -m benchmarks.mixed [WORD …]`.
 
+`--software NAME|FILE` takes another software profile than the default of `planner search`.
+
 Every case is a new process, as a user starts one; CPU seconds are of that process alone, start
 included. The gap is the larger of those of combinations that were left out and of the plans listed.
 Words choose the cases whose names have one of them.
@@ -11,6 +13,8 @@ import json
 import os
 import subprocess
 import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -125,14 +129,15 @@ def cluster_of(case: Case) -> dict[str, Any]:
     return {"name": "mixed", "node_groups": groups, **fabric}
 
 
-def measured(case: Case, folder: Path) -> tuple[dict[str, Any], float]:
-    """The document of a cold search, and its CPU seconds."""
+def measured(case: Case, folder: Path, software: str | None) -> tuple[dict[str, Any], float]:
+    """The document of a cold search, and its CPU seconds. `software`: None takes the default."""
     path = folder / "cluster.yaml"
     path.write_text(json.dumps(cluster_of(case)), encoding="utf-8")
     nodes = () if case.nodes is None else ("--nodes", str(case.nodes))
+    profile = () if software is None else ("--software", software)
     command = [
         *(sys.executable, "-m", "planner", "search", "--cluster", str(path)),
-        *("--model", case.model, "--top", str(case.top), *nodes, "--json"),
+        *("--model", case.model, "--top", str(case.top), *nodes, *profile, "--json"),
     ]
     with TemporaryFile() as written, TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=written, stderr=said)
@@ -145,13 +150,18 @@ def measured(case: Case, folder: Path) -> tuple[dict[str, Any], float]:
         return json.loads(written.read()), used.ru_utime + used.ru_stime
 
 
-def main(words: list[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="cases whose names have it")
+    parser.add_argument("--software", metavar="NAME|FILE", help="software profile")
+    asked = parser.parse_args(arguments)
+    words: list[str] = asked.words
     print(f"{'case':32} {'step':>9} {'to reach':>9} {'gap':>7} {'to reach':>9} {'CPU':>8}")
     with TemporaryDirectory() as folder:
         for case in CASES:
             if words and not any(word in case.name for word in words):
                 continue
-            document, cpu_s = measured(case, Path(folder))
+            document, cpu_s = measured(case, Path(folder), asked.software)
             found, best = document["search"], document["plans"][0]
             gap = max(found["gap"], found["layout_gap"], found["placement_gap"])
             wanted = "" if case.step_s is None else f"{case.step_s:.2f} s"
