@@ -141,7 +141,7 @@ class Spreads:
                 return
             several[number].raise_bound(case, self.budget)
             tried.add((number, case))
-            left.spend(max(1, several[number].chunks // CHUNKS) ** 3)
+            left.spend(max(1.0, several[number].chunks / CHUNKS) ** 3)
 
     def _settle(self, several: Sequence[SpreadBounds], known_s: Floats, beaten_s: Floats) -> None:
         """Raise the bound that decides the gap, until that does not help. Raises: OutOfTime."""

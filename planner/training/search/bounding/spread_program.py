@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FIRST, MORE = 32, 8
 """Paths in the first program for a case, those that are longest at the best spread known; and most
-that join it because they are longer than it says."""
+that join it because they are longer than it says, for few chunks: as many as half of the chunks
+where that is more."""
 
 LONGER = 1e-6
 """Share of a step by which they are."""
@@ -78,6 +79,7 @@ class SpreadProgram:
     def solved(self) -> Spread | None:
         """The spread with the least longest row, and what that takes; None without an answer. Then
         `shares` are those of the rows used in the average that is longest."""
+        more = max(MORE, self.rows.each_s.shape[1] // 2)
         while True:
             found = self._division.solved()
             if found is None:
@@ -89,7 +91,7 @@ class SpreadProgram:
             longer = np.setdiff1d(longer, self.used)
             if not len(longer):
                 return Spread(found.things, least_s)
-            self._use(longer[np.argsort(-seconds[longer], kind="stable")[:MORE]])
+            self._use(longer[np.argsort(-seconds[longer], kind="stable")[:more]])
 
     def _use(self, more: Ints) -> None:
         used = self.rows.some(more)
