@@ -103,6 +103,7 @@ def _fastest(run: SearchRun, union: tuple[int, ...], below_s: float) -> FewerDev
             solver=run.solver,
             layout=run.layout,
             improve=run.improve,
+            enough_s=below_s,
         )
         smaller.bound()
         if smaller.bound_s is None or smaller.bound_s >= below_s:
