@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 NOT_OURS = {
     "../env.sh": "of an example",
     "parallel_state.py": "Megatron-LM's",
+    "llama3_llm_pretrain.py": "Megatron-Bridge's",
     "fused_softmax.py": "Megatron-LM's",
     "float8/float8_tensor_parallel.py": "torchao's",
     "common/triton/cross_entropy.py": "TransformerEngine's",

@@ -36,6 +36,7 @@ def degrees_as_launched(degrees: ServingDegrees, launched: Launched) -> ServingD
 def with_kernels(
     settings: LaunchSettings, launched: Launched, degrees: ServingDegrees
 ) -> LaunchSettings:
+    """With the kernels of experts that a launch of these degrees chose."""
     law = expert_kernels(launched, data_parallel=degrees.attention_data > 1)
     return replace(settings, experts=law)
 
