@@ -168,3 +168,27 @@ def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
             yield from numbers(inner, f"{path}/{index}")
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield path, value
+
+
+def test_slow_nodes_lengthen_passes_that_hide_reductions(tmp_path: Path) -> None:
+    """Context groups of two nodes communicate beside passes. Where half the cards slow them, longer
+    passes hide more of what is reduced: a bound that ignores that is above the price, counts as
+    none, and leaves a gap of 100%."""
+    cluster = {
+        "node_groups": [
+            group(22, "h100-sxm-80gb", devices=8, inside="450 GB/s", network="50 GB/s", cards=8),
+            group(2, "h100-sxm-80gb", devices=8, inside="450 GB/s", network="50 GB/s", cards=4),
+        ]
+    }
+    (tmp_path / "c.yaml").write_text(json.dumps(cluster), encoding="utf-8")
+    degrees = {"tensor": 4, "pipeline": 3, "data": 4, "context": 4, "micro-batch-size": 2}
+    asked = [word for name, value in degrees.items() for word in (f"--{name}", str(value))]
+    command = (sys.executable, "-m", "planner", "search", "--cluster", "c.yaml", "--json")
+    result = subprocess.run(
+        [*command, "--model", "llama-3-70b", "--recompute", "none", *asked],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert json.loads(result.stdout)["search"]["gap"] < 0.1

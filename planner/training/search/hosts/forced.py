@@ -146,7 +146,9 @@ def forced_ways(
             each = columns * topology.kind.domain_nodes
             rows = -(-topology.nodes_forced // each)
             gathers = gathers_on_rings(batch)
-            base = _with_slow_layers(scenario, scenario.slowed(forced), table, batch, parts)
+            base, slow = _with_slow_layers(
+                scenario, scenario.slowed(forced), table, batch, parts, slow
+            )
             yield Ways.of(plans, base, slow, sends, least=rows, rings=rings, gathers=gathers)
         each = topology.kind.domain_nodes
         link = topology.forest_hop(columns * each) if row_stages == 1 or each == 1 else None
@@ -200,31 +202,48 @@ def _in_rows(
 
 
 def _with_slow_layers(
-    ideal: Scenario, slowed: Scenario, table: CostTable, batch: Batch, parts: StepParts
-) -> StepParts:
-    """The parts of the step with the passes of plans whose layers communicate between nodes priced
-    on the slowed topology."""
+    ideal: Scenario,
+    slowed: Scenario,
+    table: CostTable,
+    batch: Batch,
+    parts: StepParts,
+    slow: StepParts,
+) -> tuple[StepParts, StepParts]:
+    """The parts of the step on the best links, `parts`, and on slow ones, `slow`, with the passes
+    of plans whose layers communicate between nodes priced on the slowed topology. What is reduced
+    and gathered beside a longer pass has more time to hide in, on whatever links it is."""
     kind = ideal.topology.kinds[0]
     spread = np.maximum(batch.tensor * batch.context, batch.expert * batch.expert_tensor)
     leaves = (spread > kind.devices_per_node) & (batch.data_sharding <= OPTIMIZER)
     if kind.domain_nodes > 1 or not leaves.any():
-        return parts
+        return parts, slow
     rows, row = np.unique(batch.row, return_inverse=True)
     shards = tuple(table.shards[one] for one in rows.tolist())
     slow_table = cost_table(slowed, shards)
-    slow = step_parts(slowed, slow_table, replace(batch, row=row.reshape(-1)))
-    here = leaves[:, None, None]
+    priced = replace(batch, row=row.reshape(-1))
+    here = step_parts(slowed, slow_table, priced)
 
     def slower(usual: NDArray[np.float64], slow: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(here, np.maximum(usual, slow), usual)
+        return np.where(leaves[:, None, None], np.maximum(usual, slow), usual)
 
     passes = replace(
         parts.passes,
-        forward_s=slower(parts.passes.forward_s, slow.passes.forward_s),
-        backward_s=slower(parts.passes.backward_s, slow.passes.backward_s),
+        forward_s=slower(parts.passes.forward_s, here.passes.forward_s),
+        backward_s=slower(parts.passes.backward_s, here.passes.backward_s),
     )
-    jitter_s = np.where(leaves, np.maximum(parts.jitter_s, slow.jitter_s), parts.jitter_s)
-    return replace(parts, passes=passes, jitter_s=jitter_s)
+    jitter_s = np.where(leaves, np.maximum(parts.jitter_s, here.jitter_s), parts.jitter_s)
+    base = _with_exposed(parts, step_parts(ideal, slow_table, priced), leaves)
+    return replace(base, passes=passes, jitter_s=jitter_s), _with_exposed(slow, here, leaves)
+
+
+def _with_exposed(usual: StepParts, other: StepParts, where: NDArray[np.bool_]) -> StepParts:
+    """With what other passes leave exposed of reductions and gathers, for some plans, [N]."""
+    of_stages = where[:, None]
+    return replace(
+        usual,
+        reduction_s=np.where(of_stages, other.reduction_s, usual.reduction_s),
+        stage_gathers_s=np.where(of_stages, other.stage_gathers_s, usual.stage_gathers_s),
+    )
 
 
 def _rings_slow(scenario: Scenario, batch: Batch) -> NDArray[np.bool_]:
