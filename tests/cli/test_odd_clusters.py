@@ -139,7 +139,7 @@ def test_nothing_but_an_answer_comes_out(tmp_path: Path, name: str) -> None:
         [
             *(sys.executable, "-m", "planner", "search"),
             *("--cluster", str(tmp_path / "c.yaml"), "--model", str(tmp_path / "m.yaml")),
-            *("--global-batch-size", str(batch), "--top", "1", "--time-limit", "2", "--json"),
+            *("--global-batch-size", str(batch), "--top", "1", "--time-limit", "10", "--json"),
             *options,
         ],
         capture_output=True,
