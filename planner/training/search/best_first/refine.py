@@ -14,7 +14,7 @@ from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.search.best_first.best import CLOSED, Priced
 from planner.training.search.best_first.queue import BoundQueue, Open
-from planner.training.search.bounding.fewest import fewest_layers
+from planner.training.search.bounding.fewest import least_load
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
 from planner.training.search.layouts.choose import DefaultStep
@@ -182,7 +182,7 @@ class Refinement:
         """A bound over all placements and stage layouts of a combination. Raises: OutOfTime."""
         plan = self._combinations.plan(index, self._queue.layers.get(index, 0))
         group, _ = self._combinations.place(index)
-        least = fewest_layers(self._scenario, group.layout.load)
+        least = least_load(self._scenario, group.layout.load)
         return self._placements.everywhere.any_layout_bound_s(plan, least)
 
     @property

@@ -20,7 +20,7 @@ def without_layers(scenario: Scenario, load: StageLoad) -> StageLoad:
     return replace(load, counts=counts, leading=0 * load.leading)
 
 
-def fewest_layers(scenario: Scenario, load: StageLoad) -> StageLoad:
+def least_load(scenario: Scenario, load: StageLoad) -> StageLoad:
     """One layer in every chunk, but in those with the embedding or the head and, where layers are
     of several kinds, in any."""
     columns = layer_columns(scenario)

@@ -4,13 +4,14 @@ shorter over the links that they have: where a ring is narrow, fewer parameters 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import accumulate, permutations
+from itertools import permutations
 from math import inf
 from typing import TYPE_CHECKING
 
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.memory.stage import stage_peaks
+from planner.training.search.layouts.default import stages_of
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import slowest_spans
@@ -54,7 +55,8 @@ def moved_on_links(scenario: Scenario, plan: Plan, budget: Budget) -> Plan:
         for sizes in _moves([stage.num_layers for stage in best.stages], move):
             budget.check()
             left.spend()
-            found = _with_sizes(best, sizes)
+            stages = stages_of(sizes, len(sizes), 1, plan.schedule)
+            found = replace(best, stages=stages)
             found_s = step_s(found, best_s * (1 - WORTHWHILE))
             if found_s < inf:
                 best, best_s = found, found_s
@@ -74,11 +76,3 @@ def _moves(sizes: Sequence[int], layers: int) -> Iterator[tuple[int, ...]]:
             moved[giver] -= layers
             moved[taker] += layers
             yield tuple(moved)
-
-
-def _with_sizes(plan: Plan, sizes: Sequence[int]) -> Plan:
-    ends = list(accumulate(sizes))
-    starts = [0, *ends[:-1]]
-    chunks = zip(plan.stages, starts, ends, strict=True)
-    stages = tuple(replace(stage, chunks=((start, end),)) for stage, start, end in chunks)
-    return replace(plan, stages=stages)

@@ -18,7 +18,7 @@ from planner.training.estimate import batch_of_one, shard_of
 from planner.training.scenario import build_scenario
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.bounding.fewest import fewest_layers
+from planner.training.search.bounding.fewest import least_load
 from planner.training.search.bounding.quick import BELOW
 from planner.training.search.bounding.tight import tight_bound_s
 from planner.training.search.hosts.bound import simulated_bound_s
@@ -150,7 +150,7 @@ def check(seed: int) -> int:
     units = len(scenario.topology.kinds) // grid.unit_nodes
     orders = [rng.permutation(units)[: grid.rows * grid.columns] for _ in range(ORDERS)]
     prices = [search.prices.price(plan, alone, grid, tuple(order.tolist())) for order in orders]
-    any_layout_s = search.everywhere.any_layout_bound_s(plan, fewest_layers(scenario, alone.load))
+    any_layout_s = search.everywhere.any_layout_bound_s(plan, least_load(scenario, alone.load))
     other = with_other_layers(rng, scenario, plan)
     for order, price in zip(orders, prices, strict=True):
         assert anywhere_s <= price.step_s * ABOVE
