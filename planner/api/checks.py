@@ -177,9 +177,7 @@ def _of_the_job(error: InputError, places: Places) -> InputError:
     return InputError(error.message, path=at.path, line=at.line, column=at.column, hint=error.hint)
 
 
-def _too_small(
-    cluster: ClusterSpec, asked: AskedJob, hosts: Sequence[str]
-) -> PlanProblem | None:
+def _too_small(cluster: ClusterSpec, asked: AskedJob, hosts: Sequence[str]) -> PlanProblem | None:
     """Why the cluster does not have the devices of a plan in whole nodes; None if it has them. The
     scenario then takes the whole cluster, so that other problems are found too."""
     try:
