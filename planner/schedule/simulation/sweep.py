@@ -79,7 +79,7 @@ def _pieces(graph: Graph) -> tuple[int, list[_Piece]]:
     reach = int(
         max(np.where(cause > 0, nodes - cause, 0).max() for cause in (graph.left, graph.right))
     )
-    last = graph.last_node.ravel()
+    last = graph.last_node.ravel().astype(np.int64)
     pieces = []
     for first, stop, levels in _divided(graph):
         shift = 1 + reach - first
