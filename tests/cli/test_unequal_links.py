@@ -116,14 +116,14 @@ def test_plans_leave_nodes_idle_where_that_is_faster(
     assert len(best["placement"]["hosts"]) == 1
     assert (nodes["given"], len(nodes["idle_hosts"])) == (4, 3)
     assert "fewer_nodes" not in document["search"]
-    options = (*options, "--idle", "off")
-    said = planner("search", "--cluster", file, *options, "--output", str(plans))
+    every = ("--cluster", file, *options, "--idle", "off")
+    said = planner("search", *every, "--output", str(plans))
     assert "Fewer nodes are faster: 1 node " in " ".join(said.stdout.split())
     document = json.loads(plans.read_text(encoding="utf-8"))
     fewer, slower = document["search"]["fewer_nodes"], document["plans"][0]
     assert fewer["nodes"] == 1
     assert best["estimate"]["step_s"] <= fewer["step_s"] < slower["estimate"]["step_s"]
-    alone = found(planner("search", "--cluster", file, *options, "--nodes", "1", "--json"))
+    alone = found(planner("search", *every, "--nodes", "1", "--json"))
     assert alone["plans"][0]["estimate"]["step_s"] == best["estimate"]["step_s"]
 
 

@@ -56,8 +56,8 @@ __all__ = ["Progress", "search"]
 UNRESTRICTED = Restrictions()
 
 CLEARLY = 0.1
-"""Share by which a plan on fewer nodes has to be faster for all numbers of nodes to be searched where
-links are unequal: hosts are chosen on each of them."""
+"""Share by which a plan on fewer nodes has to be faster for all numbers of nodes to be searched
+where links are unequal: hosts are chosen on each of them."""
 
 LAST_S = 0.3
 """How much later than the deadline a search that found nothing may look for one plan."""
@@ -82,9 +82,9 @@ def search(
     default one. An interrupt (Ctrl-C) or the deadline of the budget ends it with the best found so
     far, which `stopped` and the gaps tell. `solver`: the engines to ask, all there are by default.
     `cloud`: whether the result is to hold every combination that fits. `idle`: whether plans may
-    leave nodes idle, where all nodes are alike or fewer are faster. `advise`: whether the result is to say what other
-    batches, fewer devices, changed inputs and the switches of the software would give. `sizes`:
-    what searches on fewer nodes of the same job found, which this one adds to.
+    leave nodes idle, where all nodes are alike or fewer are faster. `advise`: whether the result is
+    to say what other batches, fewer devices, changed inputs and the switches of the software would
+    give. `sizes`: what searches on fewer nodes of the same job found, which this one adds to.
 
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
