@@ -61,7 +61,12 @@ _DEVICE_BY_ITSELF = (
     "fp8_transposes",
     "tf32_gradient",
 )
-_ATTENTION_BY_ITSELF = ("generations", "backward_generations", "head_dim_step")
+_ATTENTION_BY_ITSELF = (
+    "generations",
+    "backward_generations",
+    "causal_generations",
+    "head_dim_step",
+)
 
 
 def best_kind(kinds: Sequence[NodeKind]) -> NodeKind:
@@ -101,6 +106,7 @@ def best_device(devices: Sequence[Device]) -> Device:
             head_dim_step=gcd(*(attention.head_dim_step for attention in attentions)),
             generations=_largest([attention.generations for attention in attentions]),
             backward_generations=_largest([one.backward_generations for one in attentions]),
+            causal_generations=_largest([one.causal_generations for one in attentions]),
         ),
         links=LinkConstants(**_best_fields([device.links for device in devices])),
         load_bytes=gcd(*(device.load_bytes for device in devices)),

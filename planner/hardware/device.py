@@ -56,6 +56,8 @@ class AttentionRate:
     generations: Mapping[str, float]
     """Speed of each generation of kernels, forward, relative to the efficiencies above."""
     backward_generations: Mapping[str, float]
+    causal_generations: Mapping[str, float]
+    """Their speed under a causal mask relative to the same without one."""
     fp8_forward: float
     fp8_backward: float
 

@@ -194,6 +194,8 @@ def attention_s(
         products = head + value
     kernels = rate.backward_generations if backward else rate.generations
     efficiency *= kernels[generation]
+    if causal:
+        efficiency *= rate.causal_generations[generation]
     if eight_bit:
         efficiency *= rate.fp8_backward if backward else rate.fp8_forward
     efficiency *= _head_efficiency(head, rate.head_dim_half, rate.wide_head_efficiency)
