@@ -37,6 +37,8 @@ _LESS_IS_BETTER = frozenset(
         "network_step_s",
         "ramp_s",
         "overlap_cost",
+        "network_overlap_cost",
+        "network_send_cost",
         "reduction_launch_s",
         "mesh",
         "local_copy",

@@ -198,6 +198,8 @@ def _link_constants(links: CollectiveLinks, library: CollectiveLibrary) -> LinkC
         send_efficiency=links.send_efficiency.value,
         reduction_efficiency=0.0 if reduction is None else reduction.value,
         overlap_cost=links.overlap_cost.value,
+        network_overlap_cost=links.network_overlap_cost.value,
+        network_send_cost=links.network_send_cost.value,
         reduction_launch_s=links.reduction_launch.value,
         mesh=links.mesh,
         local_copy=library.local_copy.value,

@@ -81,6 +81,8 @@ class LinkConstants:
     send_efficiency: float
     reduction_efficiency: float
     overlap_cost: float
+    network_overlap_cost: float
+    network_send_cost: float
     reduction_launch_s: float
     mesh: bool
     local_copy: float

@@ -236,6 +236,13 @@ class CollectiveLinks(Input):
     overlap_cost: Constant[Fraction] = _general("links.overlap_cost", Constant[Fraction])
     """Share of a hidden collective's time that the kernels which run at the same time lose: its
     copies take multiprocessors and memory bandwidth."""
+    network_overlap_cost: Constant[Fraction] = _general(
+        "links.network_overlap_cost", Constant[Fraction]
+    )
+    """The same of a collective whose pace the network sets. It moves too few bytes a second to load
+    the memory; its multiprocessors wait."""
+    network_send_cost: Constant[Fraction] = _general("links.network_send_cost", Constant[Fraction])
+    """The same of sends between two ranks over the network, which take fewer multiprocessors."""
 
 
 class DeviceHost(Input):
