@@ -66,7 +66,7 @@ _DEVICE_BY_ITSELF = (
 _ATTENTION_BY_ITSELF = (
     "generations",
     "backward_generations",
-    "causal_generations",
+    "causal_backward_generations",
     "head_dim_step",
 )
 
@@ -108,7 +108,9 @@ def best_device(devices: Sequence[Device]) -> Device:
             head_dim_step=gcd(*(attention.head_dim_step for attention in attentions)),
             generations=_largest([attention.generations for attention in attentions]),
             backward_generations=_largest([one.backward_generations for one in attentions]),
-            causal_generations=_largest([one.causal_generations for one in attentions]),
+            causal_backward_generations=_largest(
+                [one.causal_backward_generations for one in attentions]
+            ),
         ),
         links=LinkConstants(**_best_fields([device.links for device in devices])),
         load_bytes=gcd(*(device.load_bytes for device in devices)),

@@ -163,7 +163,6 @@ def _attention_rate(attention: Attention) -> AttentionRate:
             "flash-1": flash_2 * attention.flash_1.value,
         }
 
-    causal = attention.flash_2_causal.value
     return AttentionRate(
         forward_efficiency=attention.forward_efficiency.value,
         backward_efficiency=attention.backward_efficiency.value,
@@ -178,7 +177,9 @@ def _attention_rate(attention: Attention) -> AttentionRate:
         backward_generations=by_generation(
             attention.cudnn_9_19_backward.value, attention.flash_2_backward.value
         ),
-        causal_generations={"cudnn-9.19": 1.0, "newest": 1.0, "flash-2": causal, "flash-1": causal},
+        causal_backward_generations=by_generation(
+            attention.cudnn_9_19_backward.value, attention.flash_2_causal_backward.value
+        ),
         fp8_forward=attention.fp8_forward.value,
         fp8_backward=attention.fp8_backward.value,
     )

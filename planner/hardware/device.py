@@ -56,8 +56,7 @@ class AttentionRate:
     generations: Mapping[str, float]
     """Speed of each generation of kernels, forward, relative to the efficiencies above."""
     backward_generations: Mapping[str, float]
-    causal_generations: Mapping[str, float]
-    """Their speed under a causal mask relative to the same without one."""
+    causal_backward_generations: Mapping[str, float]
     fp8_forward: float
     fp8_backward: float
 

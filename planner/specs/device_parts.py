@@ -165,13 +165,13 @@ class Attention(Input):
     that attention's exponentials need, so their time adds (Ma, Liu and Krashinsky 2024,
     arXiv:2410.07531)."""
     flash_2: Efficiency = _general("attention.flash_2", Constant[Fraction])
-    """FlashAttention-2 forward relative to the newest kernels, which the efficiencies above are of;
-    without a causal mask."""
+    """FlashAttention-2 forward relative to the newest kernels, whose the efficiencies above are."""
     flash_2_backward: Efficiency = _general("attention.flash_2_backward", Constant[Fraction])
-    """The same backward."""
-    flash_2_causal: Efficiency = _general("attention.flash_2_causal", Constant[Fraction])
-    """FlashAttention-2 under a causal mask relative to the same without one, beyond what blocks on
-    the diagonal cost: it starts the rows with most keys last."""
+    """The same backward, without a mask."""
+    flash_2_causal_backward: Efficiency = _general(
+        "attention.flash_2_causal_backward", Constant[Fraction]
+    )
+    """The same backward under a causal mask: its longest rows start last."""
     flash_1: Efficiency = _general("attention.flash_1", Constant[Fraction])
     """The first FlashAttention relative to FlashAttention-2."""
     cudnn_9_19_forward: Constant[Number] = _general(
