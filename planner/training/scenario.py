@@ -36,6 +36,8 @@ kernels."""
 
 _UNTREATED = "untreated"
 """Under which name a scenario keeps the job without chosen modules."""
+_LAYERS = "layers"
+"""The same of what layers cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,19 @@ class Scenario:
     def kept(self) -> dict[str, Any]:
         """What other modules work out once for this scenario, by name."""
         return {}
+
+    @property
+    def kept_of_layers(self) -> dict[str, Any]:
+        """The same of layers alone, which `sharing_layers` shares."""
+        known: dict[str, Any] = self.kept.setdefault(_LAYERS, {})
+        return known
+
+    def sharing_layers(self, like: Scenario) -> Scenario:
+        """This job, which keeps what layers cost together with another one: on as many equal nodes
+        or more, or with another batch."""
+        if self is not like:
+            self.kept[_LAYERS] = like.kept_of_layers
+        return self
 
     @cached_property
     def _slowed(self) -> dict[tuple[Hop, int | None], Scenario]:

@@ -70,11 +70,11 @@ class _PartPrice:
 def prices_of(scenario: Scenario) -> LayerPrices:
     """Those of a scenario, which keeps them. Jobs that differ only in the modules that plans choose
     share the prices of operators."""
-    found: LayerPrices | None = scenario.kept.get(_PRICES)
+    found: LayerPrices | None = scenario.kept_of_layers.get(_PRICES)
     if found is None:
         usual = scenario.untreated
         like = None if usual is scenario else prices_of(usual)
-        found = scenario.kept[_PRICES] = LayerPrices(scenario, like)
+        found = scenario.kept_of_layers[_PRICES] = LayerPrices(scenario, like)
     return found
 
 

@@ -126,6 +126,8 @@ def search(
 
     if smaller is None and advise:
         run.first_found = compare
+    if smaller is not None:
+        run.walked = smaller.look_ahead
     try:
         with enforced(budget):
             try:

@@ -76,9 +76,9 @@ class SearchRun:
     """`space` holds what is bounded (`BoundedSpace` tells what `screening`, `known`, `hopeful` and
     `counts_all` do), `done` tells that the walk over it ended by itself. `bound_s` is the walk's
     bound before the step that is under way: one that is cut short may have lost what it was working
-    on. Where placing takes long, `first_found` is called with the first plan. Plans that take
-    `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
-    same."""
+    on. Where placing takes long, `first_found` is called with the first plan, and `walked` before
+    other stage layouts are looked for. Plans that take `enough_s` or longer are of no use; `priced`
+    is the table of a search whose layers cost the same."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -89,6 +89,7 @@ class SearchRun:
     layout: LayoutChooser = default_layout
     improve: LayoutImprover | None = choose_layout
     first_found: Callable[[RankedPlan], None] | None = None
+    walked: Callable[[], None] | None = None
     screening: bool = True
     hopeful: Callable[[AxisGrid], NDArray[np.bool_]] | None = None
     enough_s: float = np.inf
@@ -180,6 +181,8 @@ class SearchRun:
         self.bound_s, self.done = walk.bound_s, walk.done
         if self.may_fit:
             self.budget.check()
+            if self.walked is not None:
+                self.walked()
             self._improve_layouts(walk)
             if placements is not None and self.improve is not None and not mixed:
                 walk.fit_to_links()

@@ -105,7 +105,7 @@ def _fastest(
 ) -> Priced | None:
     """The fastest plan with this batch, if any takes less than `below_s`. Raises: OutOfTime."""
     job = replace(run.scenario.job, global_batch_size=batch)
-    scenario = replace(run.scenario, job=job)
+    scenario = replace(run.scenario, job=job).sharing_layers(run.scenario)
     work = WorkBounds(scenario, restrictions, run.space.growing, run.budget)
     other = SearchRun(
         scenario=on_nodes(scenario, nodes),

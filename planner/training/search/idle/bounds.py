@@ -32,7 +32,7 @@ from planner.training.search.space.facts import SpaceFacts
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
@@ -77,6 +77,12 @@ class WorkBounds:
             devices = columns["tensor"] * columns["context"] * columns["data"] * grid.pipeline
             np.minimum.at(least_s, devices // each, self.of(grid))
         return {int(count): float(least_s[count]) for count in np.flatnonzero(least_s < np.inf)}
+
+    def not_too_few(self, least_s: Mapping[int, float], below_s: float) -> dict[int, float]:
+        """Those numbers of nodes whose devices at their peak take less than `below_s`."""
+        least = _devices_at_peak(self._scenario, below_s)
+        each = self._scenario.node_devices
+        return {nodes: bound_s for nodes, bound_s in least_s.items() if nodes * each >= least}
 
     def by_batch(
         self, least: float, most: float, below_s: float = np.inf

@@ -8,7 +8,7 @@ that reaches the slowest plan to be listed. Only combinations that may be faster
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 from planner.training.scenario import resized
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 IMPROVED = 8
 """Numbers of nodes on which stage layouts other than the default are tried: those with the least
 bounds. On others the gap says what such layouts may gain."""
+
+MUCH = 0.25
+"""Share by which a plan on fewer nodes has to be faster than all on all nodes for these to be left
+until it is known."""
 
 
 def may_idle(scenario: Scenario) -> bool:
@@ -58,18 +62,45 @@ class FewerNodes:
     """Smaller numbers of nodes that have a combination and are not too few for their peak."""
     runs: list[SearchRun] = field(init=False, default_factory=list)
     rest_s: float | None = field(init=False, default=None)
+    _bounds: tuple[WorkBounds, dict[int, float]] | None = field(init=False, default=None)
+    """The bounds of all numbers of nodes."""
+
+    def look_ahead(self) -> None:
+        """Before other stage layouts are looked for on all nodes: search on the number that may be
+        fastest, where a plan on it may be much faster. Raises: OutOfTime."""
+        run = self.run
+        if self.sizes is not None or not run.best.kept:
+            return
+        work, least_s = self._least_s()
+        below_s = run.best.first_s * (1 - MUCH)
+        nodes = min(least_s, key=lambda one: (least_s[one], -one), default=None)
+        if nodes is None or least_s[nodes] >= below_s:
+            return
+        tried = self._on(nodes, work, below_s)
+        tried.bound()
+        if (tried.bound_s or inf) < below_s:
+            self._open(nodes, work)
+            run.beaten(nextafter(self.slowest_s, inf))
+
+    def _least_s(self) -> tuple[WorkBounds, dict[int, float]]:
+        """The bounds, and the least step by smaller number of nodes. Raises: OutOfTime."""
+        run = self.run
+        if self.sizes is not None:
+            work, least_s = self.sizes.work, self.sizes.least_s
+        else:
+            if self._bounds is None:
+                work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
+                self._bounds = work, work.by_nodes(self.slowest_s)
+            work, least_s = self._bounds
+            least_s = work.not_too_few(least_s, self.slowest_s)
+        given = run.scenario.topology.nodes
+        return work, {nodes: bound_s for nodes, bound_s in least_s.items() if nodes < given}
 
     def look(self, first: int | None = None) -> None:
         """Search on every number of nodes that may give a faster plan, on `first` before all
         others. Raises: OutOfTime."""
         run = self.run
-        if self.sizes is None:
-            work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
-            least_s = work.by_nodes(self.slowest_s)
-        else:
-            work, least_s = self.sizes.work, self.sizes.least_s
-        given = run.scenario.topology.nodes
-        least_s = {nodes: bound_s for nodes, bound_s in least_s.items() if nodes < given}
+        work, least_s = self._least_s()
         self.numbers = len(least_s)
         waiting = sorted(least_s.items(), key=lambda one: (one[1], -one[0]))
         if first in least_s:
@@ -114,10 +145,10 @@ class FewerNodes:
         bounds = (one.layout_bounds for one in self.runs)
         return sum(known is not None and known.tried > 0 for known in bounds)
 
-    def _open(self, nodes: int, work: WorkBounds) -> None:
-        slowest_s = self.slowest_s
+    def _on(self, nodes: int, work: WorkBounds, slowest_s: float) -> SearchRun:
+        """The search on a number of nodes, for plans that take less."""
         run = self.run
-        smaller = SearchRun(
+        return SearchRun(
             scenario=on_nodes(run.scenario, nodes),
             restrictions=run.restrictions,
             top=run.top,
@@ -129,6 +160,9 @@ class FewerNodes:
             enough_s=slowest_s,
             priced=run.space.growing,
         )
+
+    def _open(self, nodes: int, work: WorkBounds) -> None:
+        smaller = self._on(nodes, work, self.slowest_s)
         self.runs.append(smaller)
         smaller.bound()
         if smaller.may_fit:
@@ -141,4 +175,4 @@ class FewerNodes:
 
 def on_nodes(scenario: Scenario, nodes: int) -> Scenario:
     """The job on so many of its nodes, the first ones."""
-    return resized(scenario, nodes * scenario.node_devices)
+    return resized(scenario, nodes * scenario.node_devices).sharing_layers(scenario)

@@ -43,7 +43,7 @@ class EveryChoice:
     @classmethod
     def of(cls, scenario: Scenario, shard: Shard) -> EveryChoice:
         """Of layers that are divided so; kept with the scenario. Raises: InputError."""
-        known: dict[Shard, EveryChoice] = scenario.kept.setdefault(_CHOICES, {})
+        known: dict[Shard, EveryChoice] = scenario.kept_of_layers.setdefault(_CHOICES, {})
         if shard not in known:
             known[shard] = _every_choice(ModuleWays.of(scenario, shard))
         return known[shard]

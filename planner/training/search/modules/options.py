@@ -234,7 +234,7 @@ class ModuleWays:
     @classmethod
     def of(cls, scenario: Scenario, shard: Shard) -> ModuleWays:
         """Those of layers that are divided so; kept with the scenario. Raises: InputError."""
-        known: dict[Shard, ModuleWays] = scenario.kept.setdefault(_WAYS, {})
+        known: dict[Shard, ModuleWays] = scenario.kept_of_layers.setdefault(_WAYS, {})
         if shard not in known:
             blocks = _treatments(scenario, shard)
             single = tuple(dict.fromkeys((KEEP, *chain.from_iterable(blocks))))
@@ -244,7 +244,7 @@ class ModuleWays:
 
 
 def _table(scenario: Scenario, shard: Shard) -> CostTable:
-    known: dict[Shard, CostTable] = scenario.kept.setdefault(_TABLES, {})
+    known: dict[Shard, CostTable] = scenario.kept_of_layers.setdefault(_TABLES, {})
     if shard not in known:
         known[shard] = cost_table(scenario, [shard])
     return known[shard]

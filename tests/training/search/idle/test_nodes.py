@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from planner.errors import RuleError
 from planner.training.costs import cost_table
 from planner.training.estimate import point_estimate
+from planner.training.scenario import resized
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.idle.bounds import WorkBounds
@@ -85,6 +86,23 @@ def test_the_best_on_any_number_of_nodes(
     assert found.nodes is not None
     used = len(found.plans[0].plan.placement.hosts)
     assert len(found.nodes.idle_hosts) == scenario.topology.nodes - used
+
+
+@pytest.mark.parametrize("case", CASES[:2], ids=range(2))
+@pytest.mark.parametrize("top", [1, 20])
+def test_fewer_nodes_first_leave_no_plan_out(
+    scenario_of: Callable[..., Scenario],
+    monkeypatch: pytest.MonkeyPatch,
+    case: dict[str, Any],
+    top: int,
+) -> None:
+    """However little a plan on fewer nodes has to gain for them to come first."""
+    usual = search(scenario_of(**case), top=top, improve=None)
+    monkeypatch.setattr("planner.training.search.idle.nodes.MUCH", -9.0)
+    ahead = search(scenario_of(**case), top=top, improve=None)
+    assert [one.plan for one in ahead.plans] == [one.plan for one in usual.plans]
+    assert ahead.nodes is not None
+    assert ahead.nodes.others == usual.nodes.others  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("case", CASES[: instances(1, 3)], ids=range(instances(1, 3)))
@@ -200,10 +218,10 @@ def test_what_is_not_counted_is_of_no_use(
 def test_layers_cost_the_same_on_any_number_of_nodes(
     scenario_of: Callable[..., Scenario], data: st.DataObject
 ) -> None:
-    """So that one table of prices serves all."""
+    """So that they share what is kept of layers, and one table of prices serves all."""
     whole = scenario_of(**data.draw(st.sampled_from(CASES)))
     nodes = data.draw(st.integers(1, whole.topology.nodes))
-    scenario = on_nodes(whole, nodes)
+    scenario = resized(whole, nodes * whole.node_devices)
     tensor = data.draw(st.sampled_from([1, 2]))
     expert = data.draw(st.sampled_from([1, 2])) if whole.model.moe else 1
     shard = Shard(tensor=tensor, expert=expert, micro_batch_size=data.draw(st.integers(1, 4)))
