@@ -7,7 +7,7 @@ that reaches the slowest plan to be listed. Only combinations that may be faster
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,11 @@ from planner.training.search.idle.bounds import WorkBounds, below
 if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
+    from planner.training.search.best_first.run import Progress
     from planner.training.search.idle.sizes import SharedSizes
 
 
-IMPROVED = 8
+IMPROVED = 32
 """Numbers of nodes on which stage layouts other than the default are looked for: those with the
 least bounds. On others the gap says what such layouts may gain."""
 
@@ -104,10 +105,13 @@ class FewerNodes:
             budget=run.budget,
             solver=run.solver,
             layout=run.layout,
-            improve=run.improve if len(self.runs) < IMPROVED else None,
+            improve=run.improve,
+            moves_layers=len(self.runs) < IMPROVED,
             hopeful=below(work, slowest_s),
             enough_s=slowest_s,
             priced=run.space.growing,
+            progress=None if run.progress is None else self._report,
+            alone=False,
         )
         self.runs.append(smaller)
         smaller.bound()
@@ -117,6 +121,13 @@ class FewerNodes:
             smaller.done = True
         if self.sizes is not None:
             self.sizes.keep(smaller)
+
+    def _report(self, progress: Progress) -> None:
+        """Tell the caller where the search on fewer nodes is, with the best of all."""
+        assert self.run.progress is not None
+        best = self.best
+        step_s = None if best is None else best.step_s
+        self.run.progress(replace(progress, phase="fewer", best_step_s=step_s))
 
 
 def on_nodes(scenario: Scenario, nodes: int) -> Scenario:
