@@ -22,7 +22,7 @@ from planner.plan_document.serving.kind import is_serving_document
 from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Unpack
 
     from planner.api.inputs import ClusterLike, ModelLike
@@ -113,11 +113,12 @@ def _subject(
     asked, given = AskedJob.of(options), GivenPlan.of(plan)
     chosen_model, chosen_cluster = given.model(model), given.cluster(cluster)
     job = given.job(asked)
-    problem = _too_small(chosen_cluster, job)
+    hosts = given.plan.placement.hosts
+    problem = _too_small(chosen_cluster, job, hosts)
     if problem is not None:
         job = replace(job, nodes=None, devices=None)
+        hosts = ()
     places = _places(given)
-    hosts = given.plan.placement.hosts if problem is None else ()
     try:
         scenario = job.scenario(chosen_cluster, chosen_model, hosts=hosts)
     except InputError as error:
@@ -176,11 +177,11 @@ def _of_the_job(error: InputError, places: Places) -> InputError:
     return InputError(error.message, path=at.path, line=at.line, column=at.column, hint=error.hint)
 
 
-def _too_small(cluster: ClusterSpec, asked: AskedJob) -> PlanProblem | None:
+def _too_small(cluster: ClusterSpec, asked: AskedJob, hosts: Sequence[str]) -> PlanProblem | None:
     """Why the cluster does not have the devices of a plan in whole nodes; None if it has them. The
     scenario then takes the whole cluster, so that other problems are found too."""
     try:
-        asked.sized(cluster)
+        asked.sized(cluster, hosts=hosts)
     except InputError as error:
         if cluster.num_devices is None:
             raise

@@ -110,14 +110,14 @@ class GivenPlan:
     def scenario(self, cluster: ClusterSpec, model: ModelSpec, asked: AskedJob) -> Scenario:
         """The job of the plan; what the user asks for replaces what the plan states. Raises:
         InputError, with the place in the file when the cluster is too small for the plan."""
-        job = self.job(asked)
+        job, hosts = self.job(asked), self.plan.placement.hosts
         try:
-            job.sized(cluster)
+            job.sized(cluster, hosts=hosts)
         except InputError as error:
             if asked.sizes or self.read is None:
                 raise
             raise placed(error, self.read, "degrees") from error
-        return job.scenario(cluster, model, hosts=self.plan.placement.hosts)
+        return job.scenario(cluster, model, hosts=hosts)
 
     def check(self, scenario: Scenario) -> None:
         """Raises: InputError or RuleError when the plan does not belong to the scenario or breaks a

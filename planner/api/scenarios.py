@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner.api.inputs import load_software
 from planner.errors import InputError
 from planner.specs import ranges
-from planner.specs.cluster.fastest import fastest_nodes
+from planner.specs.cluster.fastest import fastest_nodes, nodes_of_plan_first
 from planner.specs.defaults import DEFAULT_HEADROOM, DEFAULT_SOFTWARE
 from planner.specs.job import OPTIMIZERS, build_job
 from planner.specs.settings import AS_THE_PROFILE, Settings
@@ -116,17 +116,18 @@ class AskedJob:
         settings = self.settings.filled(stated.settings)
         return replace(self, settings=settings, **{name: getattr(stated, name) for name in names})
 
-    def sized(self, cluster: ClusterSpec) -> ClusterSpec:
-        """The part of the cluster that is asked for. Raises: InputError when it has less."""
-        return cluster.sized(nodes=self.nodes, devices=self.devices)
+    def sized(self, cluster: ClusterSpec, *, hosts: Sequence[str] = ()) -> ClusterSpec:
+        """The part of the cluster that is asked for, of the `hosts` that a plan names. Raises:
+        InputError when it has less."""
+        return nodes_of_plan_first(cluster, hosts).sized(nodes=self.nodes, devices=self.devices)
 
     def scenario(
         self, cluster: ClusterSpec, model: ModelSpec, *, hosts: Sequence[str] = ()
     ) -> Scenario:
         """The job of a model on a cluster, and on `hosts` of it where its plan names them. What
         nothing states comes from the model's training block. Raises: InputError."""
-        sized = self.sized(cluster)
-        pool = sized if cluster.num_nodes is None else cluster
+        sized = self.sized(cluster, hosts=hosts)
+        pool = sized if cluster.num_nodes is None else nodes_of_plan_first(cluster, hosts)
         return build_scenario(pool, model, self._job(model, sized), hosts=hosts)
 
     def searched(self, cluster: ClusterSpec, model: ModelSpec) -> Scenario:

@@ -50,10 +50,7 @@ def without(cluster: ClusterSpec, lost: Collection[str]) -> ClusterSpec:
 
     order = sorted(range(len(spans)), key=of_group)
     kept = [node for index in order for node in sorted(spans[index], key=place) if node not in gone]
-    fewer = only(cluster, kept)
-    left = {group.name: group for group in fewer.node_groups}
-    names = [cluster.node_groups[index].name for index in order]
-    return replace(fewer, node_groups=tuple(left[name] for name in names if name in left))
+    return only(cluster, kept)
 
 
 def slowed(scenario: Scenario, slow: Sequence[Slow]) -> ClusterSpec:

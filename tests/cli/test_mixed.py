@@ -105,6 +105,25 @@ def test_a_plan_on_fewer_larger_nodes_is_read_again(
     assert planner("export", str(path), *files, "--format=megatron-lm").code == 0
 
 
+def test_a_plan_on_a_node_that_is_not_among_the_first_is_read_again(
+    found: Callable[..., Any], planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """The devices of the larger node are three smaller ones and part of it in the file's order."""
+    groups = [group("a", A100, 3), group("h", H100, 2, devices=8)]
+    path = tmp_path / "plans.json"
+    best = found(groups, "--nodes=1", "--top=1", f"--output={path}")["plans"][0]
+    assert best["placement"]["hosts"] == ["h-0"]
+    files = (f"--cluster={tmp_path / 'c.yaml'}", f"--model={tmp_path / 'm.yaml'}")
+    again = planner("estimate", *files, f"--plan={path}", "--json")
+    assert again.code == 0, again.stderr
+    step_s = json.loads(again.stdout)["plans"][0]["estimate"]["step_s"]
+    assert step_s == pytest.approx(best["estimate"]["step_s"], rel=1e-9)
+    assert planner("check", *files, str(path)).code == 0
+    assert planner("export", str(path), *files, "--format=ranks").code == 0
+    moved = planner("replan", str(path), "--lost=h-0", *files, "--json")
+    assert moved.code == 0, moved.stderr
+
+
 @pytest.mark.parametrize("counts", [(3, 5), (1, 7)])
 def test_a_group_split_in_two_is_the_same(
     found: Callable[..., Any], counts: tuple[int, int]

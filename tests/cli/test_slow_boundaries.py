@@ -118,6 +118,20 @@ def test_a_search_finds_it_and_its_export_is_the_order_that_was_priced(
     assert "--format torch-pipelining" in recipe.stderr
 
 
+def test_other_layouts_and_hosts_of_a_plan_that_runs_ahead_are_bounded(
+    planner: Callable[..., Outcome], cluster: str
+) -> None:
+    answer = planner(
+        *("search", "--cluster", cluster, *JOB, "--schedule", "1f1b-ahead", "--top", "2"),
+        *("--tensor", "2", "--pipeline", "2", "--context", "1", "--data-sharding", "none"),
+        *("--recompute", "none,selective", "--json"),
+    )
+    assert answer.code == 0, answer.stderr
+    found = json.loads(answer.stdout)["search"]
+    assert found["gap"] < 0.2
+    assert found["placement_gap"] < 0.02
+
+
 def test_frameworks_that_wait_for_messages_do_not_run_it(
     planner: Callable[..., Outcome], cluster: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""The nodes of a cluster that compute most, where nodes differ in size."""
+"""Nodes of a cluster where nodes differ in size: those that compute most, and those of a plan."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from planner.specs.cluster.segments import only
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planner.specs.cluster.spec import ClusterSpec, NodeGroup
 
 
@@ -28,6 +30,21 @@ def fastest_nodes(cluster: ClusterSpec, nodes: int, precision: str) -> ClusterSp
     ]
     fastest = sorted(range(stated), key=lambda node: (-flops[node], node))[:nodes]
     return only(cluster, sorted(fastest))
+
+
+def nodes_of_plan_first(cluster: ClusterSpec, hosts: Sequence[str]) -> ClusterSpec:
+    """The cluster with the nodes that a plan names as its `hosts` before the others, where the
+    first nodes in the order of the file may hold another number of devices; the cluster itself
+    where they do not, or where it lacks one of them (`fastest_nodes` has the cases)."""
+    sizes = {group.devices_per_node for group in cluster.node_groups}
+    if cluster.num_nodes is None or len(sizes) == 1 or not hosts or _joined(cluster):
+        return cluster
+    position = {name: node for node, name in enumerate(cluster.host_names())}
+    if not position.keys() >= set(hosts):
+        return cluster
+    named = sorted(position[name] for name in hosts)
+    others = sorted(set(position.values()) - set(named))
+    return only(cluster, [*named, *others])
 
 
 def _node_flop_per_s(group: NodeGroup, precision: str) -> float:

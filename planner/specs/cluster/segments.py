@@ -9,6 +9,7 @@ takes the greatest divisor of the job's nodes that a domain holds
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _without_rest(
 
 
 def only(cluster: ClusterSpec, kept: Sequence[int]) -> ClusterSpec:
-    """Some nodes of a cluster, by their indices in cluster order."""
+    """Some nodes of a cluster, in the order of `kept`, by their indices in cluster order."""
     hosts = cluster.host_names()
     new = {node: index for index, node in enumerate(kept)}
     matrix = cluster.matrix
@@ -97,11 +98,10 @@ def only(cluster: ClusterSpec, kept: Sequence[int]) -> ClusterSpec:
         for one in cluster.overrides
         if one.between[0] in new and one.between[1] in new
     )
-    groups, first = [], 0
-    for group in cluster.node_groups:
-        end = first + (group.count or 0)
-        left = tuple(hosts[node] for node in kept if first <= node < end)
-        if left:
-            groups.append(replace(group, count=len(left), hosts=left))
-        first = end
+    owners = [group for group in cluster.node_groups for _ in range(group.count or 0)]
+    groups = []
+    for _, run in groupby(kept, key=lambda node: id(owners[node])):
+        nodes = tuple(run)
+        names = tuple(hosts[node] for node in nodes)
+        groups.append(replace(owners[nodes[0]], count=len(nodes), hosts=names))
     return replace(cluster, node_groups=tuple(groups), matrix=matrix, overrides=overrides)

@@ -164,7 +164,10 @@ def search(
     if sizes is not None and cut is None:
         sizes.keep(run)
     if empty is not None and not _plans(run, smaller):
-        raise empty
+        if cut is None:
+            raise empty
+        # Fewer nodes may have combinations; not all of them were looked at.
+        run.done = False
     result = _result(run, restrictions, smaller, cut, nearest, tuple(changes), fitting)
     return replace(
         result,

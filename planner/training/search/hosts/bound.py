@@ -69,13 +69,17 @@ def _unequal_s(
 
 
 def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> float:
-    """The same bound for the only plan of the batch, with its pipeline simulated. 0 where the links
-    decide the order of its passes, and on several device types: the least backward and the least
-    weight gradients of all types may belong to two of them, so that what is between them is no
-    bound on any (`planner.training.search.mixed.simulated` has their bound)."""
-    if batch.kind.runs_ahead or len(scenario.candidate_devices) > 1:
+    """The same bound for the only plan of the batch, with its pipeline simulated, except where the
+    links decide the order of its passes: the closed form holds for every order. 0 on several device
+    types: the least backward and the least weight gradients of all types may belong to two of them,
+    so that what is between them is no bound on any (`planner.training.search.mixed.simulated` has
+    their bound)."""
+    if len(scenario.candidate_devices) > 1:
         return 0.0
     parts = step_parts(scenario, table, batch)
+    if batch.kind.runs_ahead:
+        placed_s = placement_bound_s(scenario, table, batch, parts)
+        return float(np.maximum(parts.lower_bound_s(), placed_s)[0])
     schedule = schedule_of(batch)
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
 
