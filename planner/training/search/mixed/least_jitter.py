@@ -1,11 +1,11 @@
 """How much longer a step takes at least because devices differ, under every layout of a pipeline.
 
 The k busiest stages have k times the devices of one, and the slowest of these has at least the work
-of the k-th (`planner.training.step.parts.jitter_s`). With b seconds on the busiest stage, the others
-have no more layers than fit into b; so a certain number of them has n layers or more, whatever the
-layout, and the step is longer by max over n of a(k) · w(n) − b at least: k stages have n layers, which
-take w(n), and a(k) is the slowdown of their devices. Letters: p stages, K + 1 numbers of layers, L
-layers of the model.
+of the k-th (`planner.training.step.parts.jitter_s`). With b seconds on the busiest stage, the
+others have no more layers than fit into b; so a certain number of them has n layers or more,
+whatever the layout, and the step is longer by max over n of a(k) · w(n) − b at least: k stages have
+n layers, which take w(n), and a(k) is the slowdown of their devices. Letters: p stages, K + 1
+numbers of layers, L layers of the model.
 """
 
 from __future__ import annotations

@@ -187,7 +187,8 @@ class CombinationTables:
         may_hold[0] &= begins == 0
         may_hold[-1] &= ends == len(self._layers)
         least_s = least_jitter_s(of.ideal, busy_s, self._types.inside, may_hold)
-        return np.maximum(least_s - jitter_share(of.ideal, p) * busy_s, 0.0)[None]
+        more_s: Floats = np.maximum(least_s - jitter_share(of.ideal, p) * busy_s, 0.0)[None]
+        return more_s
 
     def _before_s(self) -> Floats:
         """[L + 1]: what one microbatch takes at least to come through the layers before each, and
