@@ -141,7 +141,7 @@ def step_spans(schedule: Schedule, durations: Durations) -> Floats:
     return _reductions(schedule, durations, last).span_s
 
 
-_LEVEL_NODES = 30
+_LEVEL_NODES = 50
 """Number of nodes that the loop over nodes finishes in the time that numpy takes for one level."""
 
 

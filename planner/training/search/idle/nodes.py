@@ -7,7 +7,7 @@ that reaches the slowest plan to be listed. Only combinations that may be faster
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, nextafter
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from planner.training.search.idle.bounds import WorkBounds, below
 if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
+    from planner.training.search.best_first.run import Progress
     from planner.training.search.idle.sizes import SharedSizes
 
 
@@ -62,6 +63,8 @@ class FewerNodes:
     """Smaller numbers of nodes that have a combination and are not too few for their peak."""
     runs: list[SearchRun] = field(init=False, default_factory=list)
     rest_s: float | None = field(init=False, default=None)
+    looked: bool = field(init=False, default=False)
+    """Whether all numbers of nodes are or were under way, not the first alone."""
     _bounds: tuple[WorkBounds, dict[int, float]] | None = field(init=False, default=None)
     """The bounds of all numbers of nodes."""
 
@@ -79,6 +82,7 @@ class FewerNodes:
         tried = self._on(nodes, work, below_s)
         tried.bound()
         if (tried.bound_s or inf) < below_s:
+            self.numbers, self.rest_s = len(least_s), least_s[nodes]
             self._open(nodes, work)
             run.beaten(nextafter(self.slowest_s, inf))
 
@@ -99,7 +103,7 @@ class FewerNodes:
     def look(self, first: int | None = None) -> None:
         """Search on every number of nodes that may give a faster plan, on `first` before all
         others. Raises: OutOfTime."""
-        run = self.run
+        run, self.looked = self.run, True
         work, least_s = self._least_s()
         self.numbers = len(least_s)
         waiting = sorted(least_s.items(), key=lambda one: (one[1], -one[0]))
@@ -155,10 +159,13 @@ class FewerNodes:
             budget=run.budget,
             solver=run.solver,
             layout=run.layout,
-            improve=run.improve if self._improved < IMPROVED else None,
+            improve=run.improve,
+            moves_layers=self._improved < IMPROVED,
             hopeful=below(work, slowest_s),
             enough_s=slowest_s,
             priced=run.space.growing,
+            progress=None if run.progress is None else self._report,
+            alone=False,
         )
 
     def _open(self, nodes: int, work: WorkBounds) -> None:
@@ -171,6 +178,13 @@ class FewerNodes:
             smaller.done = True
         if self.sizes is not None:
             self.sizes.keep(smaller)
+
+    def _report(self, progress: Progress) -> None:
+        """Tell the caller where the search on fewer nodes is, with the best of all."""
+        assert self.run.progress is not None
+        best = self.best
+        step_s = None if best is None else best.step_s
+        self.run.progress(replace(progress, phase="fewer", best_step_s=step_s))
 
 
 def on_nodes(scenario: Scenario, nodes: int) -> Scenario:
