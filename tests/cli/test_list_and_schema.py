@@ -23,7 +23,8 @@ def test_list_as_json(planner: Callable[..., Outcome]) -> None:
     assert {"name": "gpt3-175b"} in listed["models"]
     assert {"name": "a100-sxm-80gb"} in listed["devices"]
     assert {"name": "nccl"} in listed["libraries"]
-    assert {"name": "megatron-core"} in listed["software"]
+    versions = {one["name"]: one["version"] for one in listed["software"]}
+    assert versions["megatron-core-perf"] == "Megatron-Bridge, 25.11 to 26.04 containers"
 
 
 def test_list_names_everything_within_80_columns(planner: Callable[..., Outcome]) -> None:
@@ -34,6 +35,7 @@ def test_list_names_everything_within_80_columns(planner: Callable[..., Outcome]
     names = {entry["name"] for entries in listed.values() for entry in entries}
     assert names <= words
     assert max(map(len, outcome.stdout.splitlines())) <= 80
+    assert "Versions: 0.11 to 0.19." in " ".join(outcome.stdout.split())
 
 
 @pytest.mark.parametrize("width", ["44", "60"])
