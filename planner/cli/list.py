@@ -42,7 +42,8 @@ def list_shipped_files(
     software = [api.load_software(name) for name in names.get("software", ())]
     engines = [load_engine(name) for name in names.get("engines", ())]
     if json:
-        versions = {one.name: {"version": one.version} for one in (*software, *engines)}
+        versions = {one.name: {"version": one.version} for one in software}
+        versions |= {one.name: {"version": one.version} for one in engines}
         write_stdout(
             api.to_text(
                 {
