@@ -2,9 +2,13 @@
 
 The interleaved order runs chunk by chunk, so the step depends on more than the largest stage: a
 layer costs as much as the critical path passes its chunk. The critical path of a layout suggests
-chunks to take a layer from and chunks to give it to. Several such moves are simulated at once and
-the best is taken, until none helps. The simulations run few microbatches; the step of many is
-extrapolated with the steady cycle.
+chunks to take a layer from and chunks to give it to: any chunks, chunks of one stage, or the same
+chunks of all stages at once. Several such moves are simulated at once and the best is taken, until
+none helps. The simulations run few microbatches; the step of many is extrapolated with the steady
+cycle.
+
+Letters: p stages, v chunks of a stage, V = p · v chunks in the order in which a microbatch visits
+them, B layouts.
 """
 
 from __future__ import annotations
@@ -17,14 +21,15 @@ import numpy as np
 from planner.budget import UNLIMITED
 from planner.schedule.passes import PassKind
 from planner.schedule.simulation.critical_path import critical_passes
-from planner.stage_layout.problem import Layouts, fits, price, simulations, spans_s
+from planner.stage_layout.problem import fits, price, simulations, spans_s
+from planner.stage_layout.starts import pieces_of, regular_layouts, with_pieces
 
 if TYPE_CHECKING:
-    from planner.arrays import Floats
+    from planner.arrays import Floats, Ints
     from planner.budget import Budget
     from planner.schedule.simulation.simulate import Simulations
     from planner.schedule.simulation.timeline import Timeline
-    from planner.stage_layout.problem import LayoutProblem, Prices
+    from planner.stage_layout.problem import LayoutProblem, Layouts
 
 SHORT, LONG = 2, 4
 """Microbatches per stage in the two simulations that a step is extrapolated from."""
@@ -32,65 +37,95 @@ SHORT, LONG = 2, 4
 WIDTH = 6
 """How many chunks to take a layer from, and how many to give it to, are tried in a round."""
 
+IN_STAGE, IN_ROWS = 2, 5
+"""The same of the chunks of one stage, and of chunks of all stages."""
+
 ROUNDS = 24
 """Most moves."""
 
 
 def descend(problem: LayoutProblem, start: Layouts, budget: Budget = UNLIMITED) -> Layouts:
-    """Follow single moves from `start` while one helps; returns the best layout found, which is
-    `start` itself where none helps. When time runs out it returns the best so far."""
-    best, tried = start, _Tried.of(problem, price(problem, start))
-    best_s, timeline = float(tried.steps_s[0]), tried.longest.timeline(0)
-    for _ in range(ROUNDS):
+    """Follow moves from the best of `start` and regular layouts while one helps; returns the best
+    layout found that fits, which is `start` itself where none is better. When time runs out it
+    returns the best so far."""
+    best, best_s = start, np.inf
+    tried = regular_layouts(problem, start)
+    for _ in range(1 + ROUNDS):
+        found = _best_of(problem, tried)
+        if found is None or not found.step_s < best_s * (1 - 1e-9):
+            break
+        best, best_s = found.layout, found.step_s
         if budget.late:
             break
-        moved = _moves(problem, best, timeline)
-        prices = price(problem, moved)
-        tried = _Tried.of(problem, prices)
-        seconds = np.where(fits(problem, prices), tried.steps_s, np.inf)
-        at = int(seconds.argmin())
-        if not seconds[at] < best_s * (1 - 1e-9):
-            break
-        best, best_s, timeline = moved.one(at), float(seconds[at]), tried.longest.timeline(at)
+        tried = _moves(problem, best, found.timeline)
     return best
 
 
-class _Tried(NamedTuple):
-    """Simulated steps of layouts, [B], and the simulations with the most microbatches."""
+class _Found(NamedTuple):
+    """A layout, its step and the simulation with the most microbatches."""
 
-    steps_s: Floats
-    longest: Simulations
+    layout: Layouts
+    step_s: float
+    timeline: Timeline
 
-    @classmethod
-    def of(cls, problem: LayoutProblem, prices: Prices) -> _Tried:
-        """Extrapolated from two simulations with fewer microbatches where there are many."""
-        short, long = SHORT * problem.stages, LONG * problem.stages
-        if problem.num_microbatches <= long:
-            longest = simulations(problem, prices)
-            return cls(longest.span_s, longest)
-        first = spans_s(replace(problem, num_microbatches=short), prices)
-        longest = simulations(replace(problem, num_microbatches=long), prices)
-        second = longest.span_s
-        cycle_s = (second - first) / (long - short)
-        return cls(second + (problem.num_microbatches - long) * cycle_s, longest)
+
+def _best_of(problem: LayoutProblem, layouts: Layouts) -> _Found | None:
+    """The fastest of the layouts that fit, the first one of equals; None where none fits."""
+    fitting = layouts.some(np.flatnonzero(fits(problem, price(problem, layouts))))
+    if not len(fitting):
+        return None
+    steps_s, longest = _steps(problem, fitting)
+    at = int(steps_s.argmin())
+    return _Found(fitting.one(at), float(steps_s[at]), longest.timeline(at))
+
+
+def _steps(problem: LayoutProblem, layouts: Layouts) -> tuple[Floats, Simulations]:
+    """[B]: simulated steps, and the simulations with the most microbatches. Where there are many,
+    steps are extrapolated from two simulations with fewer."""
+    prices = price(problem, layouts)
+    short, long = SHORT * problem.stages, LONG * problem.stages
+    if problem.num_microbatches <= long:
+        longest = simulations(problem, prices)
+        return longest.span_s, longest
+    first = spans_s(replace(problem, num_microbatches=short), prices)
+    longest = simulations(replace(problem, num_microbatches=long), prices)
+    second = longest.span_s
+    cycle_s = (second - first) / (long - short)
+    return second + (problem.num_microbatches - long) * cycle_s, longest
 
 
 def _moves(problem: LayoutProblem, layout: Layouts, timeline: Timeline) -> Layouts:
-    """The layout itself, and the layout after moving one item from each of the costliest chunks to
-    each of the cheapest; the chunks between shift by one item."""
+    """The layouts after moving one piece from each of the costliest chunks to each of the cheapest:
+    of all chunks, of those of each stage, and of all stages at once."""
+    p, v = problem.stages, problem.virtual_stages
+    pieces = pieces_of(problem, layout)[0]
     cost = _costs(problem, timeline)
-    order = np.argsort(-cost, kind="stable")
-    ends = [layout.ends[0]]
-    for giver in order[:WIDTH].tolist():
-        for taker in order[::-1][:WIDTH].tolist():
-            moved = layout.ends[0].copy()
-            if giver < taker:
-                moved[giver + 1 : taker + 1] -= 1
-            else:
-                moved[taker + 1 : giver + 1] += 1
-            if giver != taker and (np.diff(moved) > 0).all() and np.isin(moved, problem.ends).all():
-                ends.append(moved)
-    return Layouts(ends=np.stack(ends), patterns=np.repeat(layout.patterns, len(ends), axis=0))
+    moved = [_one_moved(pieces, cost, np.arange(p * v), WIDTH)]
+    for stage in range(p):
+        moved.append(_one_moved(pieces, cost, np.arange(stage, p * v, p), IN_STAGE))
+    table = pieces.reshape(v, p)
+    rows = np.argsort(-cost.reshape(v, p).sum(axis=1), kind="stable")
+    for giver in rows[:IN_ROWS].tolist():
+        for taker in rows[::-1][:IN_ROWS].tolist():
+            given = table.copy()
+            has_more = table[giver] > 1
+            given[giver] -= has_more
+            given[taker] += has_more
+            moved.append(given.reshape(1, -1))
+    return with_pieces(problem, np.concatenate(moved), layout.patterns[0])
+
+
+def _one_moved(pieces: Ints, cost: Floats, among: Ints, width: int) -> Ints:
+    """[B, V]: `pieces` [V] with one moved from each of the `width` costliest chunks `among` some to
+    each of the cheapest of them."""
+    order = among[np.argsort(-cost[among], kind="stable")]
+    giving = order[pieces[order] > 1]
+    givers, takers = (one.ravel() for one in np.meshgrid(giving[:width], order[::-1][:width]))
+    moved = np.tile(pieces, (len(givers), 1))
+    each = np.arange(len(givers))
+    moved[each, givers] -= 1
+    moved[each, takers] += 1
+    return moved
 
 
 def _costs(problem: LayoutProblem, timeline: Timeline) -> Floats:

@@ -157,6 +157,9 @@ class Layouts:
     def __len__(self) -> int:
         return len(self.ends)
 
+    def some(self, which: Ints) -> Layouts:
+        return Layouts(ends=self.ends[which], patterns=self.patterns[which])
+
     def one(self, index: int) -> Layouts:
         return Layouts(ends=self.ends[index : index + 1], patterns=self.patterns[index : index + 1])
 
