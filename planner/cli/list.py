@@ -37,25 +37,15 @@ def list_shipped_files(
         title: api.list_shipped(LISTED[title])
         for title in (LISTED if kind is None else (_title(kind),))
     }
-    from planner.specs.engine import load_engine
-
-    software = [api.load_software(name) for name in names.get("software", ())]
-    engines = [load_engine(name) for name in names.get("engines", ())]
     if json:
-        versions = {one.name: {"version": one.version} for one in software}
-        versions |= {one.name: {"version": one.version} for one in engines}
         write_stdout(
-            api.to_text(
-                {
-                    title: [{"name": name, **versions.get(name, {})} for name in names[title]]
-                    for title in names
-                }
-            )
+            api.to_text({title: [{"name": name} for name in names[title]] for title in names})
         )
         return
 
     from planner.reports.console import show
     from planner.reports.shipped import shipped_report
+    from planner.specs.engine import load_engine
     from planner.workload.parameters import total_parameters
 
     models = [api.load_model(name) for name in names.get("models", ())]
@@ -65,8 +55,8 @@ def list_shipped_files(
             models=[(model, total_parameters(model)) for model in models],
             devices=[api.load_device(name) for name in names.get("devices", ())],
             libraries=[api.load_library(name) for name in names.get("libraries", ())],
-            software=software,
-            engines=engines,
+            software=[api.load_software(name) for name in names.get("software", ())],
+            engines=[load_engine(name) for name in names.get("engines", ())],
         )
     )
 

@@ -23,8 +23,7 @@ def test_list_as_json(planner: Callable[..., Outcome]) -> None:
     assert {"name": "gpt3-175b"} in listed["models"]
     assert {"name": "a100-sxm-80gb"} in listed["devices"]
     assert {"name": "nccl"} in listed["libraries"]
-    versions = {one["name"]: one["version"] for one in listed["software"]}
-    assert versions["megatron-core-perf"] == "Megatron-Bridge, 25.11 to 26.04 containers"
+    assert {"name": "megatron-core"} in listed["software"]
 
 
 def test_list_names_everything_within_80_columns(planner: Callable[..., Outcome]) -> None:
