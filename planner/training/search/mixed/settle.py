@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from planner.training.search.mixed.splits import ChunkWays, StageWays
     from planner.training.search.mixed.typed import TypedCombination
 
-PROGRAMS = 24
+PROGRAMS = 96
 """Most answers of a program for which paths are looked for."""
+
+PATHS = 512
+"""Most paths that are looked for, beside those of the last of these answers."""
 
 AVERAGES = 8
 """Most averages by which splits are excluded."""
@@ -99,14 +102,14 @@ class SplitSearch:
         """Until no answer is below. Raises: OutOfTime."""
         splits: list[Split] = []
         open_ = self._low < below_s
-        programs = 0
+        programs, most = PROGRAMS, len(self.paths) + PATHS
         while open_.any():
             self._budget.check()
             answer = int(np.where(open_, self._low, inf).argmin())
-            many = open_.sum() > FEW and programs < PROGRAMS
-            found = None if many else self._least_split(answer, below_s)
-            if found is None and programs < PROGRAMS:
-                programs += 1
+            more = programs > 0 and len(self.paths) < most
+            found = None if more and open_.sum() > FEW else self._least_split(answer, below_s)
+            if found is None and more:
+                programs -= 1
                 self._raise(answer, below_s)
                 open_ &= self._low < below_s
                 if not open_[answer]:
