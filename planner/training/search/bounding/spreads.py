@@ -185,7 +185,8 @@ class SpreadBounds:
 
     def passes(self, case: int) -> int:
         """Passes of a simulation of a case."""
-        return 2 * self.chunks * int(self._few[case])
+        few: int = self._few[case].item()
+        return 2 * self.chunks * few
 
     def _holding_s(self, case: int, holder: Holder) -> float:
         """The bound of a case where `holder` has its layers."""
@@ -231,7 +232,7 @@ class SpreadBounds:
         `holder`, or one of those that hold K in any case; `ANY` where none has to."""
         if self._more is None:
             return ANY
-        if holder.stage != ANY or self._full[case] > 0:
+        if holder.stage != ANY or self._full[case]:
             return holder.stage
         holding = np.flatnonzero(np.isfinite(self._with_full_s[case]))
         return int(holding[len(holding) // 2]) if len(holding) else ANY
