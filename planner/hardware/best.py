@@ -37,6 +37,8 @@ _LESS_IS_BETTER = frozenset(
         "network_step_s",
         "ramp_s",
         "overlap_cost",
+        "network_overlap_cost",
+        "network_send_cost",
         "reduction_launch_s",
         "mesh",
         "local_copy",
@@ -61,7 +63,12 @@ _DEVICE_BY_ITSELF = (
     "fp8_transposes",
     "tf32_gradient",
 )
-_ATTENTION_BY_ITSELF = ("generations", "backward_generations", "head_dim_step")
+_ATTENTION_BY_ITSELF = (
+    "generations",
+    "backward_generations",
+    "causal_backward_generations",
+    "head_dim_step",
+)
 
 
 def best_kind(kinds: Sequence[NodeKind]) -> NodeKind:
@@ -101,6 +108,9 @@ def best_device(devices: Sequence[Device]) -> Device:
             head_dim_step=gcd(*(attention.head_dim_step for attention in attentions)),
             generations=_largest([attention.generations for attention in attentions]),
             backward_generations=_largest([one.backward_generations for one in attentions]),
+            causal_backward_generations=_largest(
+                [one.causal_backward_generations for one in attentions]
+            ),
         ),
         links=LinkConstants(**_best_fields([device.links for device in devices])),
         load_bytes=gcd(*(device.load_bytes for device in devices)),

@@ -36,9 +36,11 @@ def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True
     for group in whole.node_groups:
         nodes = group.count or 0
         per_node = min(group.devices_per_node, devices) if used == 1 else group.devices_per_node
-        known = [device for spec, device in types if spec == group.device]
-        device = known[0] if known else device_from_spec(group.device)
-        types.append((group.device, device))
+        known = (device for spec, device in types if spec == group.device)
+        device = next(known, None)
+        if device is None:
+            device = device_from_spec(group.device)
+            types.append((group.device, device))
         kind = _kind_from_spec(group, device, per_node)
         # Groups of equal nodes are one kind, unless a scale-up domain would reach into the next.
         apart = group.name if nodes % kind.domain_nodes else None
@@ -155,11 +157,14 @@ def _saturation(size: float, half: float) -> float:
 
 
 def _attention_rate(attention: Attention) -> AttentionRate:
-    older = {
-        "newest": 1.0,
-        "flash-2": attention.flash_2.value,
-        "flash-1": attention.flash_2.value * attention.flash_1.value,
-    }
+    def by_generation(cudnn_9_19: float, flash_2: float) -> dict[str, float]:
+        return {
+            "cudnn-9.19": cudnn_9_19,
+            "newest": 1.0,
+            "flash-2": flash_2,
+            "flash-1": flash_2 * attention.flash_1.value,
+        }
+
     return AttentionRate(
         forward_efficiency=attention.forward_efficiency.value,
         backward_efficiency=attention.backward_efficiency.value,
@@ -170,8 +175,13 @@ def _attention_rate(attention: Attention) -> AttentionRate:
         longest_block_share=attention.longest_block_share.value,
         wide_head_efficiency=attention.wide_head_efficiency.value,
         dropout_operations=attention.dropout_operations.value,
-        generations={"cudnn-9.19": attention.cudnn_9_19_forward.value, **older},
-        backward_generations={"cudnn-9.19": attention.cudnn_9_19_backward.value, **older},
+        generations=by_generation(attention.cudnn_9_19_forward.value, attention.flash_2.value),
+        backward_generations=by_generation(
+            attention.cudnn_9_19_backward.value, attention.flash_2_backward.value
+        ),
+        causal_backward_generations=by_generation(
+            attention.cudnn_9_19_backward.value, attention.flash_2_causal_backward.value
+        ),
         fp8_forward=attention.fp8_forward.value,
         fp8_backward=attention.fp8_backward.value,
     )
@@ -191,6 +201,8 @@ def _link_constants(links: CollectiveLinks, library: CollectiveLibrary) -> LinkC
         send_efficiency=links.send_efficiency.value,
         reduction_efficiency=0.0 if reduction is None else reduction.value,
         overlap_cost=links.overlap_cost.value,
+        network_overlap_cost=links.network_overlap_cost.value,
+        network_send_cost=links.network_send_cost.value,
         reduction_launch_s=links.reduction_launch.value,
         mesh=links.mesh,
         local_copy=library.local_copy.value,

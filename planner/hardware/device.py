@@ -56,6 +56,7 @@ class AttentionRate:
     generations: Mapping[str, float]
     """Speed of each generation of kernels, forward, relative to the efficiencies above."""
     backward_generations: Mapping[str, float]
+    causal_backward_generations: Mapping[str, float]
     fp8_forward: float
     fp8_backward: float
 
@@ -79,6 +80,8 @@ class LinkConstants:
     send_efficiency: float
     reduction_efficiency: float
     overlap_cost: float
+    network_overlap_cost: float
+    network_send_cost: float
     reduction_launch_s: float
     mesh: bool
     local_copy: float

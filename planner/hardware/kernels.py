@@ -192,7 +192,9 @@ def attention_s(
     else:
         block, efficiency = rate.forward_block, rate.forward_efficiency
         products = head + value
-    kernels = rate.backward_generations if backward else rate.generations
+    kernels = rate.generations
+    if backward:
+        kernels = rate.causal_backward_generations if causal else rate.backward_generations
     efficiency *= kernels[generation]
     if eight_bit:
         efficiency *= rate.fp8_backward if backward else rate.fp8_forward

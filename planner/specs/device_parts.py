@@ -165,7 +165,13 @@ class Attention(Input):
     that attention's exponentials need, so their time adds (Ma, Liu and Krashinsky 2024,
     arXiv:2410.07531)."""
     flash_2: Efficiency = _general("attention.flash_2", Constant[Fraction])
-    """FlashAttention-2 relative to the newest kernels, which the efficiencies above are of."""
+    """FlashAttention-2 forward relative to the newest kernels, whose the efficiencies above are."""
+    flash_2_backward: Efficiency = _general("attention.flash_2_backward", Constant[Fraction])
+    """The same backward, without a mask."""
+    flash_2_causal_backward: Efficiency = _general(
+        "attention.flash_2_causal_backward", Constant[Fraction]
+    )
+    """The same backward under a causal mask: its longest rows start last."""
     flash_1: Efficiency = _general("attention.flash_1", Constant[Fraction])
     """The first FlashAttention relative to FlashAttention-2."""
     cudnn_9_19_forward: Constant[Number] = _general(
@@ -230,6 +236,13 @@ class CollectiveLinks(Input):
     overlap_cost: Constant[Fraction] = _general("links.overlap_cost", Constant[Fraction])
     """Share of a hidden collective's time that the kernels which run at the same time lose: its
     copies take multiprocessors and memory bandwidth."""
+    network_overlap_cost: Constant[Fraction] = _general(
+        "links.network_overlap_cost", Constant[Fraction]
+    )
+    """The same of a collective whose pace the network sets. It moves too few bytes a second to load
+    the memory; its multiprocessors wait."""
+    network_send_cost: Constant[Fraction] = _general("links.network_send_cost", Constant[Fraction])
+    """The same of sends between two ranks over the network, which take fewer multiprocessors."""
 
 
 class DeviceHost(Input):

@@ -178,6 +178,7 @@ def test_attention(device: Callable[[str], Device], name: str, mean_error: float
         ("h200-sxm", 770e12, 798e12),  # cuBLAS on random data
         ("h100-sxm-80gb", 730e12, 794e12),  # stas00/ml-engineering: 794 at best
         ("mi300x", 600e12, 782e12),  # stas00/ml-engineering: 668 to 782
+        ("mi325x", 720e12, 843e12),  # AMD 843 at best, stas00/ml-engineering 785
         ("mi250x", 120e12, 147e12),  # stas00/ml-engineering: 147 on one die
         ("v100-sxm-16gb", 85e12, 110e12),
     ],
@@ -188,3 +189,35 @@ def test_large_products(
     precision = "fp16" if name.startswith("v100") else "bf16"
     seconds = matmul_s(device(name), m=8192, n=8192, k=8192, precision=precision)
     assert low < 2 * 8192**3 / seconds < high
+
+
+@pytest.mark.parametrize(
+    ("length", "causal", "backward", "flop_per_s"),
+    [
+        (4096, False, False, 368e12),
+        (16384, False, False, 370e12),
+        (4096, True, False, 319e12),
+        (16384, True, False, 335e12),
+        (4096, False, True, 310e12),
+        (16384, False, True, 322e12),
+    ],
+)
+def test_flash_attention_2_on_h100(
+    device: Callable[[str], Device], length: int, causal: bool, backward: bool, flop_per_s: float
+) -> None:
+    """Shah et al. 2024 (arXiv:2407.08608), figures 5 and 6: 16,384 tokens, 16 heads of 128."""
+    flop = 4 * 16384 * length * 2048 * (2.5 if backward else 1) / (2 if causal else 1)
+    seconds = attention_s(
+        device("h100-sxm-80gb"),
+        batch=16384 // length,
+        heads=16,
+        query_length=length,
+        key_length=length,
+        head_dim=128,
+        value_dim=128,
+        causal=causal,
+        backward=backward,
+        precision="bf16",
+        generation="flash-2",
+    )
+    assert flop / seconds == pytest.approx(flop_per_s, rel=0.07)

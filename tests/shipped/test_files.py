@@ -25,7 +25,8 @@ SHIPPED: dict[Kind, str] = {
     "software": """accelerate-fsdp2 automodel composer-fsdp composer-fsdp-torch1 deepspeed
         deepspeed-3d-2021
         internevo megatron-core megatron-core-2024 megatron-core-ci megatron-core-mlperf
-        megatron-core-overlap megatron-core-perf megatron-core-perf-26.06 megatron-core-perf-eager
+        megatron-core-overlap megatron-core-perf megatron-core-perf-24.05
+        megatron-core-perf-26.06 megatron-core-perf-eager
         megatron-deepspeed-2022 megatron-deepspeed-moe megatron-kwai megatron-lm-2021
         megatron-lm-2021-03 megatron-lm-2022 torchtitan torchtitan-2024-12""",
     "cluster": """dgx-a100-8 dgx-a100-16 dgx-a100-128 dgx-a100-384 dgx-a100-1280 dgx-h100-16

@@ -13,9 +13,10 @@ from planner.hardware.collectives import (
     send_s,
 )
 from planner.training.layer.host import collective_launch_s, launch_s, launched
+from planner.training.layer.overlap import overlap_cost
 
 if TYPE_CHECKING:
-    from planner.hardware.device import Device
+    from planner.hardware.device import Device, LinkConstants
     from planner.hardware.links import ProcessGroup
     from planner.training.layer.operators import OperatorTime
     from planner.workload.operators import Collective, Operator
@@ -107,12 +108,13 @@ class PassTally:
         operator: Collective,
         group: ProcessGroup,
         cover_s: float,
-        overlap_cost: float,
+        links: LinkConstants,
         wait_s: float,
     ) -> None:
         duration_s = collective_s(operator, group)
         hidden_s = min(duration_s, cover_s)
-        exposed_s = duration_s - hidden_s + overlap_cost * hidden_s
+        cost = overlap_cost(links, group, sends=operator.operation == "ring_exchange")
+        exposed_s = duration_s - hidden_s + cost * hidden_s
         self.hidden_s += hidden_s
         if operator.axis == "tensor":
             exposed_s += wait_s

@@ -62,7 +62,7 @@ def tally_layer(
         PassTally(slowness=device.host_slowness, blocking=software.launch_blocking)
         for _ in range(2)
     )
-    overlap_cost = device.links.overlap_cost
+    links = device.links
     waited = software.tensor_collective_wait
     wait_s = 0.0 if waited is None or workload.shard.tensor == 1 else waited.value
     selective_s = 0.0
@@ -75,12 +75,12 @@ def tally_layer(
             if operator.in_forward:
                 cover_s = cover.forward_s
                 before_s = forward.communication_s
-                forward.communicate(workload, operator, group, cover_s, overlap_cost, wait_s)
+                forward.communicate(workload, operator, group, cover_s, links, wait_s)
                 exchanged[index] = forward.communication_s - before_s
                 selective_s += effect.redone_share * exchanged[index]
             if operator.in_backward:
                 cover_s = cover.weight_gradient_s
-                backward.communicate(workload, operator, group, cover_s, overlap_cost, wait_s)
+                backward.communicate(workload, operator, group, cover_s, links, wait_s)
             continue
         forward.compute(workload, operator, cost, backward=False)
         backward.compute(workload, operator, cost, backward=True)

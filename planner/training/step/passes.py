@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import distinct
-from planner.hardware.collectives import all_gather_s, reduce_scatter_s
+from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
 from planner.training.batch import SELECTIVE
 from planner.training.costs import all_causes_s
-from planner.training.layer.overlap import exposed_s
+from planner.training.layer.overlap import exposed_s, overlap_cost
 from planner.training.memory.parameters import stage_parameters
 from planner.training.memory.sharding import (
     reduced_every_microbatch,
@@ -23,8 +23,11 @@ from planner.training.step.reduction import between_groups_s, by_degrees
 from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from planner.hardware.group import ProcessGroup
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
@@ -225,20 +228,34 @@ def _data_traffic(
     """Exposed data-axis traffic of the forward and of the backward passes, [N, p, v] each."""
     if not reduced_every_microbatch(scenario.job.software, batch).any():
         return 0.0, 0.0
-    forward_gathers, backward_gathers, reductions = _sharded_traffic(scenario, table, batch)
-    forward_data_s = _exposed(scenario, "parameter_gather", forward_gathers, forward_s, batch)
-    backward_data_s = _exposed(
-        scenario, "parameter_gather", backward_gathers, backward_s, batch
-    ) + _exposed(scenario, "gradient_reduce", reductions, backward_s, batch)
-    return forward_data_s, backward_data_s
+    traffic = _sharded_traffic(scenario, table, batch, lambda group: 1.0)
+    slowing = _sharded_traffic(
+        scenario,
+        table,
+        batch,
+        lambda group: max(overlap_cost(device.links, group) for device in scenario.device_types),
+    )
+    causes = (
+        ("parameter_gather", forward_s),
+        ("parameter_gather", backward_s),
+        ("gradient_reduce", backward_s),
+    )
+    forward_data_s, gathers_s, reductions_s = (
+        _exposed(scenario, overlap, seconds, cover_s, batch, slowing_s)
+        for (overlap, cover_s), seconds, slowing_s in zip(causes, traffic, slowing, strict=True)
+    )
+    return forward_data_s, gathers_s + reductions_s
 
 
 def _sharded_traffic(
-    scenario: Scenario, table: CostTable, batch: Batch
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    weight: Callable[[ProcessGroup], float],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Seconds per microbatch and stage, [N, p] each, of gathering fully sharded weights once
     forward and once backward, and of reduce-scattering gradients that no device keeps unsharded
-    (ZeRO-2 and 3 reduce them for every microbatch).
+    (ZeRO-2 and 3 reduce them for every microbatch); those of each process group times its `weight`.
 
     A group with a copy of the weights alone serves backward passes (Wang et al. 2023, ZeRO++,
     section 3.2), one with a copy of all that is sharded both. Its shares of the gradients are added
@@ -249,19 +266,27 @@ def _sharded_traffic(
     job, of_states = scenario.job, state_groups(scenario.job.software, batch)
     reduce_bytes = reduced_gradient_bytes(job.software, job.precision)
     gather_bytes = gathered_weight_bytes(job.software, job.precision)
+
+    def weighted(
+        collective_s: Callable[[ProcessGroup, float], float],
+    ) -> Callable[[ProcessGroup, float], float]:
+        return lambda group, size: weight(group) * collective_s(group, size)
+
+    gather_s = weighted(all_gather_s)
     forward = backward = by_degrees(
-        scenario, batch, dense, expert, gather_bytes, all_gather_s, groups=of_states
+        scenario, batch, dense, expert, gather_bytes, gather_s, groups=of_states
     )
     of_weights = batch.sharding_groups
     if (of_weights != of_states).any():
         backward = by_degrees(
-            scenario, batch, dense, expert, gather_bytes, all_gather_s, groups=of_weights
+            scenario, batch, dense, expert, gather_bytes, gather_s, groups=of_weights
         )
     reductions = by_degrees(
-        scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s, groups=of_states
+        scenario, batch, dense, expert, reduce_bytes, weighted(reduce_scatter_s), groups=of_states
     )
     if not job.software.data_sharding.groups_wait:
-        reductions = reductions + between_groups_s(scenario, batch, dense, expert, of_states)
+        added = between_groups_s(scenario, batch, dense, expert, of_states, weighted(all_reduce_s))
+        reductions = reductions + added
     freed = resharded(job.software, batch)[:, None]
     return (
         np.where(freed, forward, 0.0),
@@ -276,13 +301,18 @@ def _exposed(
     stage_s: NDArray[np.float64],
     cover_s: NDArray[np.float64],
     batch: Batch,
+    slowing_s: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """A stage's traffic spread over its chunks, [N, p, v]: all of it or, with the overlap on, the
     part that outlasts the pass, and at least one layer's share, which has no computation to overlap
-    with."""
+    with. All of it, hidden, would slow the passes by `slowing_s` (None: as the device says)."""
     layers = np.maximum(batch.load.counts.sum(axis=-1), 1)
     share = layers / layers.sum(axis=-1, keepdims=True)
     chunk_s: NDArray[np.float64] = stage_s[..., None] * share
     if overlap not in scenario.job.software.overlap:
         return chunk_s
-    return exposed_s(scenario, chunk_s, cover_s, chunk_s / layers)
+    cost = None
+    if slowing_s is not None:
+        cost = np.divide(slowing_s, stage_s, out=np.zeros(stage_s.shape), where=stage_s > 0)
+        cost = cost[..., None]
+    return exposed_s(scenario, chunk_s, cover_s, chunk_s / layers, cost)

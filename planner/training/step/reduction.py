@@ -168,13 +168,14 @@ def between_groups_s(
     dense: NDArray[np.int64],
     expert: NDArray[np.int64],
     groups: NDArray[np.int64],
+    reduce_s: Callable[[ProcessGroup, float], float] = all_reduce_s,
 ) -> NDArray[np.float64]:
     """Seconds, [N, p], of the all-reduce of every rank's share of the gradients between groups."""
     if not (groups > 1).any():
         return np.zeros(dense.shape)
     reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
     return by_degrees(
-        scenario, batch, dense, expert, reduce_bytes, all_reduce_s, groups=groups, between=True
+        scenario, batch, dense, expert, reduce_bytes, reduce_s, groups=groups, between=True
     )
 
 

@@ -11,7 +11,8 @@ from planner.hardware.links import Topology
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
 from planner.specs.software import SoftwareProfile
-from planner.training.layer.tally import LayerTime
+from planner.training.layer.groups import group_of
+from planner.training.layer.tally import LayerTime, collective_s
 from planner.training.layer.timing import layer_time
 from planner.training.scenario import build_scenario
 from planner.workload.layers import layer_operators
@@ -168,3 +169,25 @@ def test_a_loss_in_place_reads_sixteen_bit_logits_twice_and_writes_them_once() -
     in_place = loss["megatron-core-perf"]
     assert isinstance(in_place, Pointwise)
     assert in_place.forward_bytes == 6 * logits
+
+
+@pytest.mark.parametrize(
+    ("apart", "share"), [(1, "overlap_cost"), (8, "network_send_cost")], ids=["node", "network"]
+)
+def test_a_hidden_ring_costs_the_attention_beside_it_its_share(
+    h100: tuple[Device, Topology], apart: int, share: str
+) -> None:
+    """Sends over the network take two channels of NCCL and little memory bandwidth, those inside a
+    node more of both."""
+    device, topology = h100
+    job = workload(Shard(context=2, tensor=apart), seq_length=65536)
+    seconds = time_of(job, h100)
+    (forward,) = (
+        one
+        for one in layer_operators(job, "dense")
+        if isinstance(one, Collective) and one.operation == "ring_exchange" and one.in_forward
+    )
+    group = group_of(forward, topology, job, device)
+    assert group.inside == (apart == 1)
+    sent_s = collective_s(forward, group)
+    assert seconds.forward.context_s == pytest.approx(getattr(device.links, share) * sent_s)
