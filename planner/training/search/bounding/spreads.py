@@ -25,33 +25,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planner.schedule.bounds.found_paths import found_paths
-from planner.schedule.bounds.loop_paths import LoopPaths, loop_paths
-from planner.schedule.build import build
+from planner.schedule.bounds.loop_paths import LoopPaths
 from planner.solver.division import Parts
 from planner.training.search.bounding.least_spread import least_spread_s
 from planner.training.search.bounding.spread_cases import fewest_layers
-from planner.training.search.bounding.spread_passes import even_spread, simulated
+from planner.training.search.bounding.spread_passes import even_spread
+from planner.training.search.bounding.spread_paths import SpreadPaths
 from planner.training.search.bounding.spread_program import Spread, SpreadProgram, SpreadRows
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.budget import Budget
     from planner.schedule.graph.compile import Sends
-    from planner.schedule.passes import Schedule
     from planner.solver import Solver
     from planner.training.search.bounding.spread_cases import SpreadCases
-
-GROUPS = 3
-"""Groups of microbatches whose order is looked at where there are more than one more."""
 
 TOWARDS = (0.1, 0.4)
 """Spreads are simulated so far on the way from the best known one to that of a program: they show
 paths that matter more than those of the program's own spread (in-out separation, Ben-Ameur and Neto
 2007, "Acceleration of cutting-plane and column generation algorithms")."""
-
-LONGEST = 2
-"""Paths that are kept of a simulation, the longest ones."""
 
 CLOSE = 5e-4
 """Share of a step up to which a program and a simulation say the same."""
@@ -120,17 +112,20 @@ class SpreadBounds:
         solver: Solver,
     ) -> None:
         self.cases = cases
-        self._sends = sends
         self.bound_s = cases.least_s.copy()
-        self._name, self._stages, self._solver = schedule, stages, solver
+        self._stages, self._solver = stages, solver
         self.chunks = cases.sends_s.shape[-1] + 1
         self._repeats = bool((cases.first_s > 0).any())
         self._least = fewest_layers(self.chunks)
         self._rest = max(layers - int(self._least.sum()), 0)
-        self._few = self._ordered(cases.microbatches)
-        self._paths: dict[int, LoopPaths] = {}
-        self._found: dict[int, list[LoopPaths]] = {}
-        """Not yet among these."""
+        self._paths = SpreadPaths(
+            schedule=schedule,
+            stages=stages,
+            chunks=self.chunks,
+            sends=sends,
+            repeats=self._repeats,
+        )
+        self._few = self._paths.ordered(cases.microbatches)
         self._nearest: dict[int, Floats] = {}
         self._searched: dict[tuple[int, Holder], _Search] = {}
         self._closed: set[tuple[int, Holder]] = set()
@@ -185,8 +180,7 @@ class SpreadBounds:
 
     def passes(self, case: int) -> int:
         """Passes of a simulation of a case."""
-        few: int = self._few[case].item()
-        return 2 * self.chunks * few
+        return int(2 * self.chunks * self._few[case])
 
     def _holding_s(self, case: int, holder: Holder) -> float:
         """The bound of a case where `holder` has its layers."""
@@ -199,12 +193,12 @@ class SpreadBounds:
     def _search(self, case: SpreadCases, few: int, holder: Holder) -> _Search:
         """Of one case, where `holder` has its layers."""
         given = self._given(holder)
-        parts, paths = self._parts(case, holder, given), self._known(few)
+        parts, paths = self._parts(case, holder, given), self._paths.known(few)
         near = even_spread(parts, self.chunks)
         known = self._nearest.get(few)
         if known is not None and holder.chunk == ANY and self._within(parts, known):
             near = known
-        rows = self._rows(paths, few, case).beyond(given)
+        rows = self._paths.rows(paths, few, case).beyond(given)
         return _Search(few, given, near, paths, SpreadProgram(rows, parts, near, self._solver))
 
     def _given(self, holder: Holder) -> Floats:
@@ -269,16 +263,8 @@ class SpreadBounds:
     def _tried(self, case: SpreadCases, search: _Search, spreads: Floats) -> Spread:
         """Simulate spreads [B, V or 2 · V] of one case, and remember their longest paths. Returns
         the best of them. Its seconds are those of the longest path known."""
-        few = search.few
-        tried = simulated(case, self._schedule(few), self._sends, search.given + spreads)
-        parts = []
-        for number, spread in enumerate(spreads):
-            found = found_paths(tried.timeline(number), self._sends)
-            seconds = self._rows(found, few, case).seconds(search.given + spread)
-            parts.append(found.some(np.argsort(-seconds, kind="stable")[:LONGEST]))
-        longest = LoopPaths.joined(*parts)
-        self._found.setdefault(few, []).append(longest)
-        search.add(longest, self._rows(longest, few, case).beyond(search.given))
+        longest = self._paths.simulated(search.few, case, search.given + spreads)
+        search.add(longest, self._paths.rows(longest, search.few, case).beyond(search.given))
         taken_s = [float(search.program.rows.seconds(spread).max()) for spread in spreads]
         best = int(np.argmin(taken_s))
         return Spread(spreads[best], taken_s[best])
@@ -297,7 +283,7 @@ class SpreadBounds:
         fixed = np.zeros(len(at))
         each = np.zeros((len(at), self.chunks * (1 + self._repeats)))
         for j, share in enumerate((shares[used] / shares[used].sum()).tolist()):
-            one = self._rows(paths.some(np.array([j])), few, cases)
+            one = self._paths.rows(paths.some(np.array([j])), few, cases)
             fixed += share * one.fixed_s
             each += share * one.each_s
         least_s = fixed + cases.after_s
@@ -347,44 +333,3 @@ class SpreadBounds:
     def _rooms(self, cases: SpreadCases) -> Floats:
         """[N, p]: layers for which stages have room beyond their fewest."""
         return np.asarray(cases.most - self._least.reshape(-1, self._stages).sum(axis=0))
-
-    def _ordered(self, microbatches: Ints) -> Ints:
-        """Of how many microbatches the order is looked at; all others are whole groups in the
-        steady phase."""
-        least = GROUPS * self._stages + microbatches % self._stages
-        return np.where(microbatches > least, least, microbatches)
-
-    def _known(self, microbatches: int) -> LoopPaths:
-        if microbatches not in self._paths:
-            self._paths[microbatches] = loop_paths(self._schedule(microbatches), self._sends)
-        found = self._found.pop(microbatches, [])
-        if found:
-            self._paths[microbatches] = LoopPaths.joined(self._paths[microbatches], *found)
-        return self._paths[microbatches]
-
-    def _schedule(self, microbatches: int) -> Schedule:
-        return build(
-            self._name,
-            stages=self._stages,
-            virtual_stages=self.chunks // self._stages,
-            num_microbatches=microbatches,
-        )
-
-    def _rows(self, paths: LoopPaths, few: int, cases: SpreadCases) -> SpreadRows:
-        """Of J paths and one case, or of one path and N cases."""
-        visits = paths.longer((cases.microbatches - few) / self._stages)
-        forward, backward = visits.forward, visits.backward
-        at_end = paths.end[:, None] == np.arange(self.chunks) % self._stages
-        f, b = cases.forward_s[:, None], cases.backward_s[:, None]
-        reduced = cases.reduced_s[:, 1:] * at_end
-        layer = forward * f + backward * (b + cases.more_s[:, None]) + reduced
-        first = (forward * f + backward * (b + cases.first_s[:, None]) + reduced) @ self._least
-        first = first + cases.reduced_s[:, 0]
-        ends = cases.ends_s
-        first = first + forward[:, 0] * ends[:, 0, 0] + backward[:, 0] * ends[:, 0, 1]
-        first = first + forward[:, -1] * ends[:, 1, 0] + backward[:, -1] * ends[:, 1, 1]
-        there, back = cases.sends_s[:, 0], cases.sends_s[:, 1]
-        sent = (visits.forward_sends * there + visits.backward_sends * back).sum(axis=1)
-        if self._repeats:
-            layer = np.concatenate((layer, backward * cases.first_s[:, None]), axis=1)
-        return SpreadRows(fixed_s=first + sent, each_s=layer)
