@@ -143,6 +143,10 @@ class SoftwareProfile(Input):
     """What can be switched on."""
     tensor_overlap_excludes: tuple[QuantizedFormat, ...] = ()
     """Number formats in which tensor communication cannot overlap."""
+    tensor_overlap_of_sums: bool = True
+    """Tensor communication also overlaps where it carries a sum of several products, or feeds
+    those of weight gradients. PyTorch fuses a collective with products that read what it gathers
+    as their left operand, or with the one product whose output it scatters."""
     tensor_overlap_needs_sequence_parallel: bool = False
     """Where tensor communication overlaps, tensor parallelism needs sequence parallelism."""
     experts_need_sequence_parallel: bool = False
