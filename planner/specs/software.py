@@ -20,6 +20,7 @@ from planner.specs.optimizers import (
 )
 from planner.specs.software_offload import Offload, Resume
 from planner.specs.software_parts import (
+    ContextRing,
     DataShardingSwitch,
     Fp8,
     FullSharding,
@@ -171,6 +172,7 @@ class SoftwareProfile(Input):
     context_heads: Count | Literal["all"] | None = None
     """Ranks of a context group that exchange heads, so that each has whole sequences of some heads;
     keys and values go around a ring over what is left. Default: none, the ring is over all."""
+    context_sends: ContextRing = ContextRing()
     exchanges_heads: bool = False
     """A job may choose how many ranks exchange heads."""
     uneven_replicas: bool = False

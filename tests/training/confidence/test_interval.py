@@ -218,7 +218,7 @@ def test_extrapolation_is_said() -> None:
     assert unmeasured_kinds(low_precision, known.coverage) == (
         "no measured run with fp8 on a100-sxm-80gb: wide ranges",
     )
-    longer = replace(scenario, job=replace(scenario.job, seq_length=10**6))
+    longer = replace(scenario, job=replace(scenario.job, seq_length=2 * 10**6))
     assert "tokens a sequence" in extrapolations(longer, plan, known)[0]
     assert extrapolations(scenario, replace(plan, schedule="zb-v"), known) == (
         "no measured run with schedule zb-v",

@@ -191,3 +191,44 @@ def test_a_hidden_ring_costs_the_attention_beside_it_its_share(
     assert group.inside == (apart == 1)
     sent_s = collective_s(forward, group)
     assert seconds.forward.context_s == pytest.approx(getattr(device.links, share) * sent_s)
+
+
+def test_a_compiled_ring_of_pytorch_sends_whole_heads_and_hides_nothing(
+    h100: tuple[Device, Topology],
+) -> None:
+    """torchtitan repeats keys and values for every query head, four times the bytes here; their
+    gradients travel in fp32. A compiled model waits where a transfer starts."""
+    eager = load_software("torchtitan").model_copy(update={"compile": False})
+    shard = Shard(context=4)
+
+    def sends(software: SoftwareProfile) -> list[Collective]:
+        job = workload(shard, software=software, seq_length=65536)
+        return [
+            one
+            for one in layer_operators(job, "dense")
+            if isinstance(one, Collective) and one.operation == "ring_exchange"
+        ]
+
+    usual = [one.buffer_bytes for one in sends(load_software("megatron-core-perf"))]
+    forward, backward = usual
+    assert [one.buffer_bytes for one in sends(eager)] == [4 * forward, 4 * backward * 3 // 2]
+    hidden, waited = (
+        time_of(workload(shard, software=software, seq_length=65536), h100).forward.context_s
+        for software in (eager, eager.model_copy(update={"compile": True}))
+    )
+    assert waited > 3 * hidden
+
+
+def test_async_tensor_parallelism_hides_nothing_behind_sums_of_products(
+    h100: tuple[Device, Topology],
+) -> None:
+    """PyTorch fuses a collective with one product: the gradient of a layer of several matrices is
+    a sum, and weight gradients read what is gathered as their right operand."""
+    overlapped = load_software("torchtitan").model_copy(update={"overlap": ("tensor",)})
+    every = overlapped.model_copy(update={"tensor_overlap_of_sums": True})
+    shard = Shard(tensor=8, sequence_parallel=True)
+    one, all_of_them = (
+        time_of(workload(shard, software=software), h100) for software in (overlapped, every)
+    )
+    assert one.forward.tensor_s == all_of_them.forward.tensor_s
+    assert one.backward.tensor_s > 1.5 * all_of_them.backward.tensor_s
