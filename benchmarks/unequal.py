@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from time import process_time
 from typing import Any
 
@@ -53,14 +53,15 @@ def scenario(
         "devices_per_node": 8,
         "intra_node": {"bandwidth": "300 GB/s"},
     }
+    ends = sorted({0, nodes, *slow, *(node + 1 for node in slow)})
     groups = [
         {
             **group,
-            "name": f"n{node}",
-            "count": 1,
-            "network": {"cards": 8, "bandwidth": "10 GB/s" if node in slow else "25 GB/s"},
+            "name": f"n{first}",
+            "count": last - first,
+            "network": {"cards": 8, "bandwidth": "10 GB/s" if first in slow else "25 GB/s"},
         }
-        for node in range(nodes)
+        for first, last in pairwise(ends)
     ]
     network: dict[str, Any] = {"fabric": {"tiers": tiers}} if tiers else {}
     if links:
@@ -80,7 +81,7 @@ def regions() -> Scenario:
         rate = rng.uniform(*(NEAR_BYTES_PER_S if near else FAR_BYTES_PER_S))
         latency = rng.uniform(*(NEAR_S if near else FAR_S))
         link = {"bandwidth": f"{rate:.0f} B/s", "latency": f"{latency * 1e3:.1f} ms"}
-        links.append({"between": [f"n{one}", f"n{two}"], **link})
+        links.append({"between": [f"n0-{one}", f"n0-{two}"], **link})
     wide = {"name": "wide-area", "bandwidth": "20 MB/s", "latency": "70 ms"}
     tiers: list[dict[str, Any]] = [{"name": "site", "nodes": 1}, wide]
     return scenario("gpt-1.7b", REGIONS, (), tiers=tiers, links=links)

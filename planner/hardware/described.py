@@ -36,9 +36,11 @@ def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True
     for group in whole.node_groups:
         nodes = group.count or 0
         per_node = min(group.devices_per_node, devices) if used == 1 else group.devices_per_node
-        known = [device for spec, device in types if spec == group.device]
-        device = known[0] if known else device_from_spec(group.device)
-        types.append((group.device, device))
+        known = (device for spec, device in types if spec == group.device)
+        device = next(known, None)
+        if device is None:
+            device = device_from_spec(group.device)
+            types.append((group.device, device))
         kind = _kind_from_spec(group, device, per_node)
         # Groups of equal nodes are one kind, unless a scale-up domain would reach into the next.
         apart = group.name if nodes % kind.domain_nodes else None

@@ -39,6 +39,7 @@ class Topology:
         "_first",
         "_groups",
         "_node_of_rank",
+        "_pairs",
         "_types",
         "devices",
         "fabric",
@@ -69,6 +70,8 @@ class Topology:
         self._groups: dict[tuple[object, ...], ProcessGroup] = {}
         self._node_of_rank: list[int] = []
         """Worked out when it is first needed."""
+        self._pairs: dict[tuple[object, ...], ProcessGroup] = {}
+        """Pairs of ranks by their nodes, on every order of these."""
         self.devices: int = self._first[-1]
         self.uniform: bool = not fabric.measured and len({kinds[node] for node in order}) == 1
         """Whether all nodes of the job are alike and no link was measured to differ."""
@@ -117,7 +120,10 @@ class Topology:
 
     def ordered(self, order: Sequence[int]) -> Topology:
         """The same cluster with node `order[i]` at position i."""
-        return Topology(self.kinds, self.fabric, order, trees=self.trees)
+        other = Topology(self.kinds, self.fabric, order, trees=self.trees)
+        if type(self) is Topology:
+            other._pairs = self._pairs
+        return other
 
     def group(self, size: int, stride: int, *, device: Device | None = None) -> ProcessGroup:
         """What the slowest group of `size` ranks that lie `stride` apart sees, while all such
@@ -182,16 +188,18 @@ class Topology:
         network cards."""
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
         nodes = [self._node(rank) for rank in ranks]
-        if len(ranks) != 2 or not self.symmetric:
+        if len(ranks) != 2:
             survey = self._survey([nodes], apart, active=active)
             return group_from(len(ranks), survey, trees=self.trees)
         one, other = nodes
-        alike = (one == other, self._domain_of[one] == self._domain_of[other])
-        key = ("among", *alike, apart, active)
-        found = self._groups.get(key)
+        key: tuple[object, ...] = (one, other, apart, active)
+        if self.symmetric:
+            alike = (one == other, self._domain_of[one] == self._domain_of[other])
+            key = ("alike", *alike, apart, active)
+        found = self._pairs.get(key)
         if found is None:
             survey = self._survey([nodes], apart, active=active)
-            found = self._groups[key] = group_from(2, survey, trees=self.trees)
+            found = self._pairs[key] = group_from(2, survey, trees=self.trees)
         return found
 
     def _type_index(self, device: Device | None) -> int | None:

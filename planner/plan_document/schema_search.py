@@ -157,10 +157,10 @@ def search_schema() -> Schema:
                 ),
             },
             "nodes": {
-                "description": "Where all nodes are alike, so that plans may leave some idle: the "
-                "nodes given, how many smaller numbers have a combination, on how many of these "
-                "plans were looked for (no other can be faster), and what the best plan leaves "
-                "idle.",
+                "description": "Where all nodes are alike, or fewer are faster, so that plans may "
+                "leave some idle: the nodes given, how many smaller numbers have a combination, on "
+                "how many of these plans were looked for (no other can be faster), and what the "
+                "best plan leaves idle.",
                 **record(
                     {
                         "given": POSITIVE,

@@ -103,19 +103,28 @@ def test_pipelines_stay_below_one_switch_where_that_is_faster(
         assert len({hosts[row * columns + column] // 4 for row in range(4)}) == 1
 
 
-def test_a_job_that_is_faster_on_fewer_nodes_is_said_to_be(
+def test_plans_leave_nodes_idle_where_that_is_faster(
     planner: Callable[..., Outcome], tmp_path: Path
 ) -> None:
+    """Where links are slow as where all nodes are alike; `--idle off` says what it leaves out."""
     file = cluster(tmp_path, [(4, "25 GB/s")], WIDE)
     plans = tmp_path / "plans.json"
     options = ("--model", "gpt-1.7b", "--global-batch-size", "64", "--tensor", "1", "--top", "1",
                "--micro-batch-size", "1,2", "--recompute", "none")  # fmt: skip
-    said = planner("search", "--cluster", file, *options, "--output", str(plans))
+    document = found(planner("search", "--cluster", file, *options, "--json"))
+    best, nodes = document["plans"][0], document["search"]["nodes"]
+    assert len(best["placement"]["hosts"]) == 1
+    assert (nodes["given"], len(nodes["idle_hosts"])) == (4, 3)
+    assert "fewer_nodes" not in document["search"]
+    every = ("--cluster", file, *options, "--idle", "off")
+    said = planner("search", *every, "--output", str(plans))
     assert "Fewer nodes are faster: 1 node " in " ".join(said.stdout.split())
     document = json.loads(plans.read_text(encoding="utf-8"))
-    fewer, best = document["search"]["fewer_nodes"], document["plans"][0]
+    fewer, slower = document["search"]["fewer_nodes"], document["plans"][0]
     assert fewer["nodes"] == 1
-    assert fewer["step_s"] < best["estimate"]["step_s"]
+    assert best["estimate"]["step_s"] <= fewer["step_s"] < slower["estimate"]["step_s"]
+    alone = found(planner("search", *every, "--nodes", "1", "--json"))
+    assert alone["plans"][0]["estimate"]["step_s"] == best["estimate"]["step_s"]
 
 
 def test_a_job_that_needs_its_nodes_is_left_alone(

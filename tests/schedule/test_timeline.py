@@ -20,6 +20,7 @@ from planner.schedule.passes import Schedule, looped
 from planner.schedule.simulation.critical_path import critical_path
 from planner.schedule.simulation.kept_memory import kept_memory
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
+from planner.schedule.simulation.sweep import AT_ONCE, WINDOW
 from tests.every_instance import instances
 
 
@@ -191,6 +192,18 @@ def test_many_durations_at_once_give_the_same_spans(
     for i, j in np.ndindex(*spans.shape):
         alone = replace(one, forward_s=forward[j], tied_reduction_s=tied[i, 0])
         assert spans[i, j] == simulate(schedule, alone).span_s
+
+
+def test_a_window_that_moves_on_gives_the_same_spans() -> None:
+    """More nodes than a window of the sweep takes in, and more sets than share one."""
+    schedule = build("1f1b", stages=4, virtual_stages=1, num_microbatches=500)
+    sets = AT_ONCE + 2
+    forward = np.random.default_rng(0).uniform(1, 2, (sets, 4, 1))
+    many = Durations(forward_s=forward, backward_s=2.5, forward_send_s=0.25, backward_send_s=0.5)
+    assert compile_graph(schedule, "blocking").num_nodes > 2 * WINDOW
+    spans = step_spans(schedule, many)
+    for one in (0, AT_ONCE - 1, AT_ONCE, sets - 1):
+        assert spans[one] == simulate(schedule, replace(many, forward_s=forward[one])).span_s
 
 
 def by_hand(*stages: str) -> Schedule:

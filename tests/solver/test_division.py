@@ -12,11 +12,11 @@ from planner.solver import EngineError, Solver
 from planner.solver.cbc import Cbc
 from planner.solver.division import Division, Parts
 from planner.solver.highs import Highs, KeptByHighs
-from planner.solver.mixture import best_average
+from planner.solver.mixture import Mixtures
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
-    from planner.solver.division import Divided
+    from planner.solver.longest_row import Shortened
 
 
 @pytest.mark.parametrize("engine", [Highs, Cbc])
@@ -37,12 +37,12 @@ def test_no_division_among_parts_with_room_is_shorter_than_the_average(
             least_s = min(least_s, rows.max())
     assert found.shares.sum() == pytest.approx(1)
     assert 0.8 * least_s < average_s <= least_s
-    assert found.things.sum() == pytest.approx(4)
-    of_parts = found.things.reshape(2, 3).sum(axis=0)
+    assert found.entries.sum() == pytest.approx(4)
+    of_parts = found.entries.reshape(2, 3).sum(axis=0)
     assert (parts.floors - 1e-9 <= of_parts).all()
     assert (of_parts <= parts.rooms + 1e-9).all()
     # Wherever all is whole the average reaches it, so a mixture of divisions does.
-    assert (fixed + each @ found.things).max() <= least_s + 1e-9
+    assert (fixed + each @ found.entries).max() <= least_s + 1e-9
 
 
 @pytest.mark.parametrize("engine", [Highs, Cbc])
@@ -53,13 +53,15 @@ def test_rooms_that_leave_a_choice_or_none_are_parts(
     random = np.random.default_rng(0)
     fixed, each = random.uniform(0, 2, 5), random.uniform(1, 9, (5, 6))
     parts = [4 * each] if rooms[0] == 4 else [1 * each[:, ::2], 3 * each[:, 1::2]]
-    parted = best_average(parts, fixed, 40.0, Solver())
+    mixtures = Mixtures([table.shape[1] for table in parts], 40.0, Solver())
+    mixtures.add(fixed, np.concatenate(parts, axis=1))
+    parted = mixtures.mixture()
     stated = Parts(4.0, np.zeros(2), np.array(rooms))
     assert parted is not None
     shared = divided(stated, fixed, each, Solver((engine(),))).shares
     found, expected = (
         shares @ fixed + sum(float((shares @ table).min()) for table in parts)
-        for shares in (shared, parted)
+        for shares in (shared, parted.rows)
     )
     assert found == pytest.approx(expected)
 
@@ -77,8 +79,8 @@ def test_a_program_that_its_engine_gives_up_goes_to_the_next_one(
 
     monkeypatch.setattr(KeptByHighs, "solve", fails)
     found = divided(parts, fixed, each, Solver((Highs(), Cbc())))
-    assert (fixed + each @ found.things).max() == pytest.approx(
-        (fixed + each @ expected.things).max()
+    assert (fixed + each @ found.entries).max() == pytest.approx(
+        (fixed + each @ expected.entries).max()
     )
 
 
@@ -89,7 +91,7 @@ def test_things_without_room_are_not_divided() -> None:
         assert program.solved() is None
 
 
-def divided(parts: Parts, fixed: Floats, each: Floats, solver: Solver) -> Divided:
+def divided(parts: Parts, fixed: Floats, each: Floats, solver: Solver) -> Shortened:
     """The rows join the program one after the other."""
     program = Division(parts, each.shape[1], 40.0, solver)
     for row in range(len(fixed)):

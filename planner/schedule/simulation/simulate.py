@@ -16,6 +16,7 @@ from planner.schedule.graph.compile import Graph, Sends, compile_graph
 from planner.schedule.graph.weight_table import WeightTable
 from planner.schedule.passes import PassKind
 from planner.schedule.simulation.reductions import Reductions
+from planner.schedule.simulation.sweep import last_ends
 from planner.schedule.simulation.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -136,17 +137,9 @@ def step_spans(schedule: Schedule, durations: Durations) -> Floats:
     graph = compile_graph(schedule, durations.sends)
     table = _table(schedule, durations)
     columns = table.reshape(table.shape[0], -1)
-    width = max(1, _SWEEP_NUMBERS // graph.num_nodes)
-    parts = [
-        _last_ends(graph, columns[:, first : first + width])
-        for first in range(0, columns.shape[1], width)
-    ]
-    last = np.concatenate(parts).reshape(*table.shape[1:], *graph.last_node.shape)
+    last = _last_ends(graph, columns).reshape(*table.shape[1:], *graph.last_node.shape)
     return _reductions(schedule, durations, last).span_s
 
-
-_SWEEP_NUMBERS = 1 << 23
-"""Most numbers that a sweep over many durations holds at once (64 MiB)."""
 
 _LEVEL_NODES = 30
 """Number of nodes that the loop over nodes finishes in the time that numpy takes for one level."""
@@ -155,7 +148,7 @@ _LEVEL_NODES = 30
 def _last_ends(graph: Graph, table: Floats) -> Floats:
     """[batch, p, v]: end of the last pass of every chunk, for a table [rows, batch]."""
     if table.shape[1] * graph.num_nodes > _LEVEL_NODES * len(graph.levels):
-        return np.moveaxis(_sweep(graph, table)[graph.last_node], -1, 0)
+        return last_ends(graph, table)
     return np.stack([_ends(graph, column)[graph.last_node] for column in table.T])
 
 

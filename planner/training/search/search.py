@@ -19,7 +19,7 @@ from planner.training.search.gaps import best_gap, placement_gap
 from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.batches import near_batches
 from planner.training.search.idle.bounds import WorkBounds
-from planner.training.search.idle.nodes import FewerNodes, may_idle
+from planner.training.search.idle.nodes import FewerNodes, may_idle, may_leave_out
 from planner.training.search.infeasible import (
     cheapest_changes,
     nearest_misses,
@@ -55,6 +55,10 @@ __all__ = ["Progress", "search"]
 
 UNRESTRICTED = Restrictions()
 
+CLEARLY = 0.1
+"""Share by which a plan on fewer nodes has to be faster for all numbers of nodes to be searched
+where links are unequal: hosts are chosen on each of them."""
+
 LAST_S = 0.3
 """How much later than the deadline a search that found nothing may look for one plan."""
 
@@ -78,9 +82,9 @@ def search(
     default one. An interrupt (Ctrl-C) or the deadline of the budget ends it with the best found so
     far, which `stopped` and the gaps tell. `solver`: the engines to ask, all there are by default.
     `cloud`: whether the result is to hold every combination that fits. `idle`: whether plans may
-    leave nodes idle, where all nodes are alike. `advise`: whether the result is to say what other
-    batches, fewer devices, changed inputs and the switches of the software would give. `sizes`:
-    what searches on fewer nodes of the same job found, which this one adds to.
+    leave nodes idle, where all nodes are alike or fewer are faster. `advise`: whether the result is
+    to say what other batches, fewer devices, changed inputs and the switches of the software would
+    give. `sizes`: what searches on fewer nodes of the same job found, which this one adds to.
 
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
@@ -109,8 +113,16 @@ def search(
     batches: tuple[NearBatch, ...] = ()
 
     def compare(best: RankedPlan) -> None:
+        nonlocal smaller
         found = faster_on_fewer(run, best)
-        fewer.extend([] if found is None else [found])
+        if found is None:
+            return
+        fewer.append(found)
+        faster = (found.step_s or inf) <= (1 - CLEARLY) * best.estimate.step_s
+        if idle and faster and may_leave_out(scenario):
+            smaller = FewerNodes(run=run)
+            smaller.look(first=found.nodes)
+            run.beaten(smaller.slowest_s)
 
     if smaller is None and advise:
         run.first_found = compare
@@ -127,7 +139,7 @@ def search(
                 if cloud:
                     fitting = run.cloud()
                 run.refine()
-            if smaller is not None:
+            if smaller is not None and smaller.rest_s is None:
                 smaller.look()
                 batches = near_batches(smaller) if advise else ()
             if empty is None and not _plans(run, smaller) and _nothing_fits(run):

@@ -55,7 +55,7 @@ class BestPlans:
     whatever interrupts a change finds the plans as they were before it or after it."""
 
     def __init__(self, top: int, enough_s: float = inf) -> None:
-        """`enough_s`: plans that take so long or longer are of no use."""
+        """`enough_s`: plans that take so long or longer are of no use (`beaten`)."""
         self.top, self._enough_s = top, enough_s
         self._plans: tuple[tuple[Priced, ...], tuple[Priced, ...]] = ((), ())
         """Kept, left out."""
@@ -115,6 +115,13 @@ class BestPlans:
         kept = [one for one in self.kept if one.index != priced.index]
         insort(kept, priced, key=lambda one: one.key)
         self._plans = tuple(kept[: self.top]), (*self._plans[1], *kept[self.top :])
+
+    def beaten(self, enough_s: float) -> None:
+        """Note that plans that take so long or longer are of no use: others than these are
+        listed. Those kept count among those left out then."""
+        self._enough_s = min(self._enough_s, enough_s)
+        kept = tuple(one for one in self.kept if one.step_s < enough_s)
+        self._plans = kept, (*self._plans[1], *self.kept[len(kept) :])
 
     def rules_out(self, least_s: float) -> bool:
         """Whether a plan that takes at least so long is too slow to be kept; it counts among those

@@ -50,14 +50,19 @@ PROMISING = 1.02
 OPENED = 2048
 """Combinations, smallest bound first, whose bounds are tightened to find the promising ones."""
 
+MOST_OPENED = 16 * OPENED
+"""The same where none of those before was promising."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutBounds:
     """Lower bounds in seconds on steps with layouts that were not priced: `of_combination_s` by
-    the index of a combination, `others_s` of the combinations that are not in it."""
+    the index of a combination, `others_s` of the combinations that are not in it. `tried`: how many
+    combinations had layouts that might change the best plans."""
 
     of_combination_s: Mapping[int, float]
     others_s: float
+    tried: int = 0
     spreads: Spreads | None = None
 
     def settled(self) -> LayoutBounds:
@@ -129,11 +134,7 @@ def improve_layouts(
     Raises: OutOfTime when there was no time to try any.
     """
     ideal = scenario.ideal
-    quick_s = _of_groups(groups, "others_s")
-    promising = np.flatnonzero(quick_s < best.slowest_s)
-    order = promising[np.argsort(quick_s[promising], kind="stable")]
-    unopened_s = float(quick_s[order[OPENED]]) if len(order) > OPENED else np.inf
-    opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
+    opened, unopened_s = _opened(ideal, table, groups, walk, best.slowest_s, budget)
     exact = _has_program(groups, opened.index)
     usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
     wanted = opened.others_s < best.slowest_s
@@ -188,7 +189,9 @@ def improve_layouts(
             continue
         if not choice.proven:
             rest_s[index] = max(least_s, choice.bound_s or 0.0)
-    return LayoutBounds(of_combination_s=rest_s, others_s=unopened_s, spreads=spreads)
+    return LayoutBounds(
+        of_combination_s=rest_s, others_s=unopened_s, tried=int(wanted.sum()), spreads=spreads
+    )
 
 
 def _has_program(groups: Sequence[Fitting], indices: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -241,6 +244,29 @@ def _every_layout(
         if groups[owner].virtual_stages == 1:
             bounds[at] = np.maximum(bounds[at], opened.others_s[at])
     return bounds, known
+
+
+def _opened(
+    ideal: Scenario,
+    table: CostTable,
+    groups: Sequence[Fitting],
+    walk: Refinement,
+    below_s: float,
+    budget: Budget,
+) -> tuple[_Opened, float]:
+    """The combinations with the smallest quick bounds below `below_s`; as many again as long as the
+    tight bounds of all of them are larger. No other takes less than the seconds returned. Raises:
+    OutOfTime."""
+    quick_s = _of_groups(groups, "others_s")
+    promising = np.flatnonzero(quick_s < below_s)
+    order = promising[np.argsort(quick_s[promising], kind="stable")]
+    opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
+    end = OPENED
+    while end < min(len(order), MOST_OPENED) and (opened.others_s >= below_s).all():
+        budget.check()
+        opened = _open(ideal, table, groups, np.sort(order[end : end + OPENED]), walk, budget)
+        end += OPENED
+    return opened, float(quick_s[order[end]]) if len(order) > end else np.inf
 
 
 def _open(

@@ -39,15 +39,17 @@ class ListedPlans:
         self._combinations = combinations
         self.fastest = fastest
 
-    def scouted(self, table: CostTable, top: int, budget: Budget) -> list[Open]:
+    def scouted(
+        self, table: CostTable, top: int, budget: Budget, *, below_s: float = inf
+    ) -> list[Open]:
         """Of every set of degrees and schedule the combination with the smallest bound, fastest on
-        the hosts as listed first; without those that cannot be among the `top` whatever their
-        hosts. Raises: OutOfTime."""
+        the hosts as listed first; without those that cannot be among the `top` and take less than
+        `below_s`, whatever their hosts. Raises: OutOfTime."""
         known, found = self._combinations, []
         prices_s: list[float] = []
         for owner, index in self._one_of_each():
             budget.check()
-            slowest_s = prices_s[top - 1] if len(prices_s) >= top else inf
+            slowest_s = min(below_s, prices_s[top - 1] if len(prices_s) >= top else inf)
             if known.quick_s[index] >= slowest_s:
                 break
             group, which = known.groups[owner], np.array([index - known.first[owner]])

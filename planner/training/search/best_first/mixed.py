@@ -82,11 +82,11 @@ class MixedRefinement(Refinement):
         far = best.full and least_s < (1 - FAR) * best.first_s
         if far and self.refined >= max(FAR_SOLVED, _PATIENCE * self._improved):
             return True
-        if self.refined < MANY:
-            return False
+        if self.refined < SOME or self.refined >= SOLVED:
+            return self.refined >= SOLVED
         near_first = least_s >= (1 - NEAR_FIRST) * best.first_s
-        settled = least_s >= (1 - max(NEAR_SLOWEST, self._closed_gap())) * best.slowest_s
-        return self.refined >= SOLVED or (best.full and near_first and settled)
+        gap = max(NEAR_SLOWEST * (self.refined >= MANY), self._closed_gap())
+        return best.full and near_first and least_s >= (1 - gap) * best.slowest_s
 
     def _closed_gap(self) -> float:
         """The gap of the combinations for which nothing more is done."""
@@ -154,7 +154,10 @@ class MixedRefinement(Refinement):
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
         several = plan.virtual_stages > 1
         splits = several and turn > 0 and self._settled < SETTLED
-        near_s = max(NEARLY * below_s, (1 - NEAR_FIRST) * self._best.first_s * _ABOVE)
+        near_s = (1 - NEAR_FIRST) * self._best.first_s
+        if opened.bound_s >= near_s:
+            near_s = max(NEARLY * below_s, near_s)
+        near_s *= _ABOVE
         wanted = _Wanted(opened.bound_s, below_s, near_s, turn, splits)
         key = self._key(opened.index, plan)
         known, solved = self._answers.get(key, (None, None))
@@ -249,10 +252,10 @@ SETTLED = 192
 SOLVED = 512
 """Most programs of combinations in one search."""
 
-MANY = 96
+SOME, MANY = 48, 96
 """Programs after which the search ends once no combination that is left can be faster than the best
-plan by more than `NEAR_FIRST`, nor than the slowest one kept by more than `NEAR_SLOWEST` or the gap
-of those for which nothing more can be done."""
+plan by more than `NEAR_FIRST`, nor than the slowest one kept by more than the gap of those for
+which nothing more can be done; after more of them, by more than `NEAR_SLOWEST`."""
 
 NEAR_FIRST, NEAR_SLOWEST = 0.01, 0.02
 """Shares of a step."""
@@ -263,8 +266,8 @@ its step, they prove nothing soon: the search ends after so many programs, if th
 found after no more than half of them."""
 
 NEARLY = 0.985
-"""Share of what is to be beaten up to which splits over several chunks are settled at first, if the
-search does not end later."""
+"""Share of what is to be beaten up to which splits over several chunks are settled first, once no
+combination can be faster than the best plan by more than `NEAR_FIRST`: until then up to that."""
 
 _ABOVE = 1 + 1e-6
 

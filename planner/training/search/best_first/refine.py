@@ -154,7 +154,9 @@ class Refinement:
                 anywhere_s = max(anywhere_s, self._placements.everywhere.bound_s(plan, enough_s))
             if anywhere_s >= enough_s:
                 return
-            placed = self._placements.place(plan, anywhere_s, enough_s=enough_s)
+            placed = self._placements.place_like_others(
+                plan, anywhere_s, below_s=self._best.wanted_s(index), enough_s=enough_s
+            )
             found = estimate(scenario, placed.plan)
         if found.memory.fits:
             self._best.offer(Priced.of(index, placed, found))

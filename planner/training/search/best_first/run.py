@@ -161,7 +161,8 @@ class SearchRun:
         early = None if self.scenario.ideal is self.scenario or mixed else self.top
         if early is not None:
             self._listed = ListedPlans(combinations, self._fastest_listed)
-            scouted = self._listed.scouted(self.space.growing.table, self.top, self.budget)
+            table, below_s = self.space.growing.table, self.best.slowest_s
+            scouted = self._listed.scouted(table, self.top, self.budget, below_s=below_s)
             walk.refine_early(scouted[:SCOUTED], self.top)
             if self.first_found is not None and self.plans:
                 self.first_found(self.plans[0])
@@ -193,6 +194,11 @@ class SearchRun:
         for one in self.best.kept:
             self.budget.check()
             self.gains[one.index] = placement_gain(self.scenario, one)
+
+    def beaten(self, enough_s: float) -> None:
+        """Note that plans that take so long or longer are of no use any more."""
+        self.enough_s = min(self.enough_s, enough_s)
+        self.best.beaten(enough_s)
 
     def show_something(self, *, price: bool) -> None:
         """Where the search was ended before it kept a plan: keep the best one that was priced on

@@ -85,12 +85,12 @@ class SpreadProgram:
             if found is None:
                 return None
             self.shares = found.shares
-            seconds = self.rows.seconds(found.things)
+            seconds = self.rows.seconds(found.entries)
             least_s = float(seconds[self.used].max())
             longer = np.flatnonzero(seconds > least_s * (1 + LONGER))
             longer = np.setdiff1d(longer, self.used)
             if not len(longer):
-                return Spread(found.things, least_s)
+                return Spread(found.entries, least_s)
             self._use(longer[np.argsort(-seconds[longer], kind="stable")[:more]])
 
     def _use(self, more: Ints) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from planner.budget import UNLIMITED, OutOfTime
+from planner.budget import UNLIMITED, OutOfTime, Stopped
 from planner.placement.exact.solve import MOST_NODES
 from planner.placement.solve import (
     BEHIND,
@@ -27,6 +27,7 @@ from planner.training.search.hosts.grid import grid_of, unit_classes
 from planner.training.search.hosts.methods import (
     ALIKE_BY_TYPE,
     CLOSE,
+    OVER_ALL,
     UNALIGNED,
     PlacedPlan,
 )
@@ -95,27 +96,48 @@ class PlacementSearch:
         placements."""
         return self._place(plan, bound_s, improve_placement, enough_s=enough_s)
 
+    def place_like_others(
+        self, plan: Plan, bound_s: float, *, below_s: float, enough_s: float
+    ) -> PlacedPlan:
+        """The same where the plan takes less than `below_s` on an order known to be good for plans
+        on its grid, or none is known; else the plan on the best of these orders. Raises:
+        OutOfTime."""
+        known = PlacedPlan(plan=plan, bound_s=bound_s, method=OVER_ALL)
+        found = self._among_known(known)
+        if found is None or found[1] < below_s:
+            return self.place(plan, bound_s, enough_s=enough_s)
+        return found[0]
+
     def reseated(self, placed: PlacedPlan) -> PlacedPlan:
         """The plan on the best of its own hosts and the orders found good for plans on its grid
         since. Raises: OutOfTime."""
+        found = self._among_known(placed)
+        return placed if found is None else found[0]
+
+    def _among_known(self, placed: PlacedPlan) -> tuple[PlacedPlan, float] | None:
+        """The plan on the best of its own hosts and the orders known to be good on its grid, and
+        its step there; None where no others are known. Raises: OutOfTime."""
         plan = placed.plan
         listed = self.scenario.running(plan)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or len(listed.ideal.candidate_devices) > 1:
-            return placed
+            return None
+        known = self.everywhere.orders.of(grid)
+        if not known:
+            return None
         batch = self.prices.batch(plan)
         best = self.prices.price(plan, batch, grid, grid.units_of(listed.topology))
-        for units in self.everywhere.orders.of(grid):
+        for units in known:
             self.budget.check()
             found = self.prices.price(plan, batch, grid, units)
             best = min(best, found, key=lambda priced: priced.step_s)
-        return replace(
+        hosts = self.prices.hosts(grid, best.units)
+        seated = replace(
             placed,
-            plan=replace(
-                plan, placement=placement_on(self.scenario, self.prices.hosts(grid, best.units))
-            ),
+            plan=replace(plan, placement=placement_on(self.scenario, hosts)),
             bound_s=checked_bound(placed.bound_s, best.step_s),
         )
+        return seated, best.step_s
 
     def prove(self, placed: PlacedPlan, *, enough_s: float = inf) -> PlacedPlan:
         """The plan placed again with all the effort that a proof may take, or until no placement
@@ -142,7 +164,7 @@ class PlacementSearch:
         if best.step_s <= bound_s * (1 + ROUNDING):
             step_s = checked_bound(bound_s, best.step_s)
             return PlacedPlan(plan=plan, bound_s=step_s, method=CLOSE)
-        method = "bound over all placements"
+        method = OVER_ALL
         with suppress(OutOfTime):
             program = self.everywhere.program(listed, plan, batch, grid).with_slow_boundaries()
             known = [
@@ -168,6 +190,9 @@ class PlacementSearch:
                 if everywhere and solution.bound_s > bound_s:
                     bound_s = max(bound_s, checked_bound(solution.bound_s, best.step_s))
                     method = solution.method
+                if solution.stopped is Stopped.WORK_LIMIT:
+                    # The same proof would be as far from its end with a path more.
+                    solve = improve_placement
                 agree = found.step_s <= solution.objective_s * (1 + AGREE)
                 if agree or bound_s >= min(best.step_s * (1 - AGREE), enough_s):
                     break

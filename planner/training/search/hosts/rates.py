@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
 
-PRICED = 256
+PRICED = 64
 """Distinct links up to which each is priced. Beyond it, the next faster one that is priced counts,
 since no part of a step falls when links slow."""
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 IMPROVED = 8
-"""Numbers of nodes on which stage layouts other than the default are looked for: those with the
-least bounds. On others the gap says what such layouts may gain."""
+"""Numbers of nodes on which stage layouts other than the default are tried: those with the least
+bounds. On others the gap says what such layouts may gain."""
 
 
 def may_idle(scenario: Scenario) -> bool:
@@ -32,6 +32,16 @@ def may_idle(scenario: Scenario) -> bool:
     topology = scenario.topology
     whole = scenario.job.devices == topology.nodes * scenario.node_devices
     return topology.nodes > 1 and topology.symmetric and whole and not scenario.in_domains
+
+
+def may_leave_out(scenario: Scenario) -> bool:
+    """Whether nodes of one type and size whose links differ may be left out, whichever are best
+    left out."""
+    topology = scenario.topology
+    sizes = {kind.devices_per_node for kind in topology.kinds}
+    alike = len(scenario.ideal.candidate_devices) == len(sizes) == 1
+    whole = scenario.job.devices == topology.nodes * scenario.node_devices
+    return topology.nodes > 1 and alike and whole and not scenario.in_domains
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,8 +59,9 @@ class FewerNodes:
     runs: list[SearchRun] = field(init=False, default_factory=list)
     rest_s: float | None = field(init=False, default=None)
 
-    def look(self) -> None:
-        """Search on every number of nodes that may give a faster plan. Raises: OutOfTime."""
+    def look(self, first: int | None = None) -> None:
+        """Search on every number of nodes that may give a faster plan, on `first` before all
+        others. Raises: OutOfTime."""
         run = self.run
         if self.sizes is None:
             work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
@@ -61,7 +72,10 @@ class FewerNodes:
         least_s = {nodes: bound_s for nodes, bound_s in least_s.items() if nodes < given}
         self.numbers = len(least_s)
         waiting = sorted(least_s.items(), key=lambda one: (one[1], -one[0]))
-        known = {one.scenario.topology.nodes for one in self.earlier}
+        if first in least_s:
+            self.rest_s = waiting[0][1]
+            self._open(first, work)
+        known = {one.scenario.topology.nodes for one in self.all_runs}
         for nodes, bound_s in waiting:
             if nodes in known:
                 continue
@@ -94,6 +108,12 @@ class FewerNodes:
         kept = [one for run in (self.run, *self.all_runs) for one in run.best.kept]
         return min(kept, key=lambda one: (one.step_s, -one.estimate.devices), default=None)
 
+    @property
+    def _improved(self) -> int:
+        """Smaller numbers of nodes on which other stage layouts were tried."""
+        bounds = (one.layout_bounds for one in self.runs)
+        return sum(known is not None and known.tried > 0 for known in bounds)
+
     def _open(self, nodes: int, work: WorkBounds) -> None:
         slowest_s = self.slowest_s
         run = self.run
@@ -104,7 +124,7 @@ class FewerNodes:
             budget=run.budget,
             solver=run.solver,
             layout=run.layout,
-            improve=run.improve if len(self.runs) < IMPROVED else None,
+            improve=run.improve if self._improved < IMPROVED else None,
             hopeful=below(work, slowest_s),
             enough_s=slowest_s,
             priced=run.space.growing,

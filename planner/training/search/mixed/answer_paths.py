@@ -107,9 +107,8 @@ class AnswerPaths:
         self.paths = self.paths.joined(Paths.of(timeline))
         return self.fixed_of(answer)
 
-    def durations(self, answer: int, passes: Floats) -> Durations:
-        """Of `passes` [..., p, 4 · v]."""
-        p = passes.shape[-2]
+    def durations(self, answer: int | Ints, passes: Floats) -> Durations:
+        """Of `passes` [..., p, 4 · v] of an answer, or of as many answers."""
         by_kind = passes.reshape(*passes.shape[:-1], 4, -1)
         forward, backward = self._sends
         return Durations(
@@ -119,8 +118,8 @@ class AnswerPaths:
             forward_send_s=forward[answer],
             backward_send_s=backward[answer],
             sends=self._of.problems[0].sends,
-            reduction_s=self._reduction_s[answer].reshape(p),
-            tied_reduction_s=float(self._tied_s[answer]),
+            reduction_s=self._reduction_s[answer],
+            tied_reduction_s=self._tied_s[answer],
         )
 
 

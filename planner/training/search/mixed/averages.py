@@ -9,26 +9,25 @@ Letters: J paths, p stages, v chunks of a stage, X corners of a stage's ways.
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.budget import UNLIMITED
-from planner.solver.mixture import best_average, best_mixture
-from planner.training.search.mixed.answer_paths import IN_USE, mixed
+from planner.solver.mixture import Mixtures
+from planner.training.search.mixed.answer_paths import mixed
 from planner.training.search.mixed.cuts import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.arrays import Floats, Ints
+    from planner.arrays import Floats
     from planner.budget import Budget
     from planner.solver import Solver
     from planner.training.search.mixed.answer_paths import AnswerPaths
     from planner.training.search.mixed.splits import ChunkWays
 
-ROUNDS = 24
+ROUNDS = 64
 """Most paths that are looked for in turn for one answer."""
 
 MARGIN = 1 + 1e-7
@@ -47,33 +46,33 @@ def longest_average(
     of the answer from above `below_s`, or no new one comes. None where the solver has no answer.
     Raises: OutOfTime."""
     fixed = of.known_s(answer, ways)
-    rows = of.in_use(fixed, ways)
+    program = Mixtures([len(one.corners_s) for one in ways], below_s, solver)
+    new = rows = of.in_use(fixed, ways)
+    shares: Floats | None = None
     for _ in range(ROUNDS):
         budget.check()
-        found = best_mixture(_tables(of, ways, rows), fixed[rows], below_s, solver)
-        if found is None or found.seconds >= below_s * MARGIN:
+        tables = [of.paths.passes[new, stage] @ one.corners_s.T for stage, one in enumerate(ways)]
+        program.add(fixed[new], np.concatenate(tables, axis=1))
+        found = program.mixture()
+        if found is None:
             break
-        passes = mixed(ways, found.shares)
+        shares = np.zeros(len(of.paths))
+        shares[rows] = found.rows
+        passes = mixed(ways, found.ways)
         seconds = of.seconds(fixed, passes)
-        longer = np.flatnonzero(seconds > found.seconds * MARGIN)
+        span_s = float(seconds[rows].max())
+        if span_s >= below_s * MARGIN:
+            break
+        longer = np.flatnonzero(seconds > span_s * MARGIN)
         if not len(longer):
             known = len(seconds)
             fixed = of.added(answer, passes)
             longer = np.arange(known, len(fixed))
-            seconds = np.append(seconds, np.full(len(longer), inf))
-        if not len(longer):
-            break
+            seconds = of.seconds(fixed, passes)
         new = longer[np.argsort(-seconds[longer], kind="stable")[:LATEST]]
-        rows = rows[np.argsort(-seconds[rows], kind="stable")[:IN_USE]]
+        if not len(new):
+            break
         rows = np.append(rows, new)
-    shares = best_average(_tables(of, ways, rows), fixed[rows], below_s, solver)
-    if shares is None:
-        return None
-    every = np.zeros(len(of.paths))
-    every[rows] = shares
-    return every
-
-
-def _tables(of: AnswerPaths, ways: Sequence[ChunkWays], rows: Ints) -> list[Floats]:
-    """[J, X] of every stage: what each corner adds to each of these paths."""
-    return [of.paths.passes[rows, stage] @ one.corners_s.T for stage, one in enumerate(ways)]
+    if shares is not None:
+        shares = np.append(shares, np.zeros(len(of.paths) - len(shares)))
+    return shares

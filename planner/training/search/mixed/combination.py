@@ -93,7 +93,9 @@ def solve(
         limit_s = below_s
     if several and least_s < near_s * BELOW**2:
         limit_s = min(limit_s, near_s)
-    search = _Search(scenario, of, classes, least_s, limit_s, known, budget, splits=splits)
+    search = _Search(
+        scenario, of, classes, least_s, limit_s, known, budget, splits=splits, wanted_s=below_s
+    )
     found = search.solved()
     found = replace(found, bound_s=max(found.bound_s, least_s))
     found_s = min((one.least_s for one in found.candidates), default=inf)
@@ -182,8 +184,11 @@ class _Search:
         *,
         every: bool = False,
         splits: bool = True,
+        wanted_s: float | None = None,
     ) -> None:
+        """`wanted_s`: what plans have to take less than, if not `below_s`."""
         self._of, self._classes, self._known = of, classes, known
+        self._wanted_s = below_s if wanted_s is None else wanted_s
         self._least_s, self._below_s, self._budget = least_s, below_s, budget
         self._every, self._splits = every, splits
         self._found = FoundAnswers(scenario, of, classes, hosts, MANY_TRIED if every else TRIED)
@@ -221,6 +226,7 @@ class _Search:
             self._known,
             self._budget,
             splits=self._splits,
+            wanted_s=self._wanted_s,
         )
         search.solve(tables)
         self.crowded = search.crowded

@@ -1,5 +1,6 @@
-"""A good split of one answer's layers over the chunks of its stages, where there are too many to
-try all: from an even one, the best move of one layer between two chunks of a stage, and again.
+"""Good splits of answers' layers over the chunks of their stages, where there may be too many to
+try all: of the answers that are shortest with layers spread as evenly as they fit, the best move of
+one layer between two chunks of a stage, and again.
 
 Letters: B splits, p stages, v chunks of a stage.
 """
@@ -12,7 +13,7 @@ import numpy as np
 
 from planner.schedule.simulation.simulate import step_spans
 from planner.training.search.mixed.split_tries import Split
-from planner.training.search.mixed.splits import even_chunks, least_chunks
+from planner.training.search.mixed.splits import least_chunks
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
@@ -21,48 +22,91 @@ if TYPE_CHECKING:
     from planner.training.search.mixed.splits import ChunkSeconds
     from planner.training.search.mixed.typed import TypedCombination
 
+STARTS = 8
+"""Answers whose splits are improved."""
+
+NEAR = 1.03
+"""Multiple of what is to be beaten within which an answer has to be before that."""
+
 MOVES = 16
-"""Most moves from the even split."""
+"""Most moves from the first split of an answer."""
 
 PASSES = 3_000_000
-"""Most passes that are simulated for one answer, in all its splits."""
+"""Most passes that are simulated for the first splits of all answers, and as many for one answer in
+all its splits."""
 
 GAIN = 1e-6
 """Share of a step that a move is to gain."""
 
 
-def descended(
-    of: TypedCombination, answers: AnswerPaths, answer: int, seconds: ChunkSeconds, budget: Budget
-) -> Split | None:
-    """The split of an answer at which no move gains, or the last that the work allows; None where
-    the even one does not fit. Raises: OutOfTime."""
-    classes, least = answers.classes[answer], least_chunks(of)
-    chunks = even_chunks(of, answers.orders.layers[[answer]])[0]
-    if not answers.ways.fit(classes, chunks):
-        return None
+class Descents:
+    """Of the answers of a program, whose passes take `seconds`."""
 
-    def steps_s(splits: Ints) -> Floats:
-        where = np.broadcast_to(np.arange(len(classes)), splits.shape[:2])
-        passes = seconds.seconds(where, np.broadcast_to(classes, where.shape), splits)
-        passes = np.moveaxis(passes, 0, 2).reshape(*where.shape, -1)
-        spans = step_spans(answers.schedule, answers.durations(answer, passes))
-        return np.asarray(spans + answers.beside_s[answer])
+    def __init__(
+        self, of: TypedCombination, answers: AnswerPaths, seconds: ChunkSeconds, budget: Budget
+    ) -> None:
+        self._answers, self._seconds, self._budget = answers, seconds, budget
+        self._least = least_chunks(of)
+        self._most = PASSES // answers.schedule.codes.size
 
-    step_s = float(steps_s(chunks[None])[0])
-    most = PASSES // answers.schedule.codes.size
-    for _ in range(MOVES):
-        budget.check()
-        moved = _moved(chunks, least)
-        most -= len(moved)
-        if most < 0:
-            break
-        taken = steps_s(moved) if len(moved) else np.zeros(0)
-        better = np.argsort(taken, kind="stable")[: int((taken < step_s * (1 - GAIN)).sum())]
-        fitting = next((i for i in better.tolist() if answers.ways.fit(classes, moved[i])), None)
-        if fitting is None:
-            break
-        chunks, step_s = moved[fitting], float(taken[fitting])
-    return Split(answer, chunks, step_s)
+    def best(self, which: Ints, below_s: float) -> list[Split]:
+        """Splits of these answers, the most promising first, that take less than `below_s`. Raises:
+        OutOfTime."""
+        which, chunks = self._first(which[: self._most])
+        if not len(which):
+            return []
+        taken = self._steps_s(which, chunks)
+        ranked = np.argsort(taken, kind="stable")[:STARTS]
+        found = []
+        for start in ranked[taken[ranked] < below_s * NEAR].tolist():
+            split = self._descended(int(which[start]), chunks[start], float(taken[start]))
+            if split.seconds < below_s:
+                found.append(split)
+        return found
+
+    def _first(self, which: Ints) -> tuple[Ints, Ints]:
+        """The answers that are known to fit, and their layers [B, p, v] as even as they do."""
+        classes, layers = self._answers.classes[which], self._answers.orders.layers[which]
+        chunks = np.zeros((*layers.shape, self._least.shape[1]), dtype=np.int64)
+        fits = np.ones(len(which), dtype=np.bool_)
+        for stage in range(layers.shape[1]):
+            cells = np.column_stack((classes[:, stage], layers[:, stage]))
+            kinds, kind_of = np.unique(cells, axis=0, return_inverse=True)
+            for kind, (c, held) in enumerate(kinds.tolist()):
+                nearest = self._answers.ways.nearest(stage, c, held)
+                if nearest is None:
+                    fits &= kind_of != kind
+                else:
+                    chunks[kind_of == kind, stage] = nearest
+        return which[fits], chunks[fits]
+
+    def _steps_s(self, which: Ints, chunks: Ints) -> Floats:
+        """[B]: the steps of these answers with layers `chunks` [B, p, v]."""
+        answers = self._answers
+        classes = answers.classes[which]
+        stages = np.broadcast_to(np.arange(classes.shape[1]), classes.shape)
+        passes = self._seconds.seconds(stages, classes, chunks)
+        passes = np.moveaxis(passes, 0, 2).reshape(*classes.shape, -1)
+        spans = step_spans(answers.schedule, answers.durations(which, passes))
+        return np.asarray(spans + answers.beside_s[which])
+
+    def _descended(self, answer: int, chunks: Ints, step_s: float) -> Split:
+        """The split of an answer at which no move gains, or the last that the work allows."""
+        classes, most = self._answers.classes[answer], self._most
+        for _ in range(MOVES):
+            self._budget.check()
+            moved = _moved(chunks, self._least)
+            most -= len(moved)
+            if most < 0 or not len(moved):
+                break
+            taken = self._steps_s(np.full(len(moved), answer), moved)
+            better = np.argsort(taken, kind="stable")[: int((taken < step_s * (1 - GAIN)).sum())]
+            ways = self._answers.ways
+            fitting = next((i for i in better.tolist() if ways.fit(classes, moved[i])), None)
+            if fitting is None:
+                break
+            chunks, step_s = moved[fitting], float(taken[fitting])
+        return Split(answer, chunks, step_s)
 
 
 def _moved(chunks: Ints, least: Ints) -> Ints:

@@ -20,7 +20,7 @@ import numpy as np
 from planner.budget import UNLIMITED
 from planner.training.search.mixed.answer_paths import AnswerPaths
 from planner.training.search.mixed.averages import longest_average
-from planner.training.search.mixed.descent import descended
+from planner.training.search.mixed.descent import Descents
 from planner.training.search.mixed.order_problem import largest_row_s
 from planner.training.search.mixed.split_tries import Split, SplitTries
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from planner.training.search.mixed.splits import ChunkWays, StageWays
     from planner.training.search.mixed.typed import TypedCombination
 
-PROGRAMS = 12
+PROGRAMS = 24
 """Most answers of a program for which paths are looked for."""
 
 AVERAGES = 8
@@ -87,6 +87,14 @@ class SplitSearch:
         """Those that are known by now."""
         return self._answers.paths
 
+    def good(self, below_s: float) -> list[Split]:
+        """Splits below that, found without a proof. Raises: OutOfTime."""
+        if not self._of.free:
+            return []
+        which = np.argsort(self._low, kind="stable")[: int((self._low < below_s).sum())]
+        descents = Descents(self._of, self._answers, self._chunk_seconds, self._budget)
+        return descents.best(which, below_s)
+
     def settle(self, below_s: float) -> SettledSplits:
         """Until no answer is below. Raises: OutOfTime."""
         splits: list[Split] = []
@@ -105,10 +113,10 @@ class SplitSearch:
                     continue
                 found = self._least_split(answer, below_s)
             if found is None:
-                good = descended(self._of, self._answers, answer, self._chunk_seconds, self._budget)
-                if good is not None and good.seconds < below_s:
-                    splits.append(good)
-                break
+                # No bound on all answers is above what is known of this one.
+                below_s = min(below_s, float(self._low[answer]))
+                open_ = self._low < below_s
+                continue
             self._low[answer] = max(self._low[answer], found.seconds)
             open_[answer] = False
             if len(found.chunks):

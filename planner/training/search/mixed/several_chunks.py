@@ -3,6 +3,7 @@ split in many ways."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,6 +37,9 @@ SPLIT = 4096
 RISE = 0.03
 """Share of a combination's bound by which splits over several chunks are to raise it at once."""
 
+LEAST_RISE = 1e-3
+"""The same that one more look at them has to raise it by to be worth another."""
+
 
 class _Begun(NamedTuple):
     """A program of which no answer takes less than `least_s`."""
@@ -47,7 +51,8 @@ class _Begun(NamedTuple):
 
 class SeveralChunksSearch:
     """No answer takes less than `bound_s`, which is not above `below_s`. `crowded`: whether there
-    were too many answers to look at each. Without `splits` layers are spread evenly alone."""
+    were too many answers to look at each. Without `splits` layers are spread evenly alone; with
+    them splits below `wanted_s` are noted, as far as they are found."""
 
     def __init__(
         self,
@@ -60,7 +65,9 @@ class SeveralChunksSearch:
         budget: Budget,
         *,
         splits: bool,
+        wanted_s: float,
     ) -> None:
+        self._wanted_s = wanted_s
         self._of, self._classes, self._found = of, classes, found
         self._least_s, self._below_s, self._known = least_s, below_s, known
         self._budget, self._splits = budget, splits
@@ -134,7 +141,8 @@ class SeveralChunksSearch:
                 break
         else:
             self._list_some(one.program, rows_s, MANY_LISTED)
-        self.crowded |= bound_s < within_s * BELOW
+        wanted_s = max(within_s, min(until_s, rows_s * (1 + LEAST_RISE)))
+        self.crowded |= bound_s < wanted_s * BELOW
         return bound_s
 
     def _split(self, one: _Begun, orders: Orders, within_s: float) -> float:
@@ -157,9 +165,11 @@ class SeveralChunksSearch:
             self._budget,
             averages=self._known.averages(self._of),
         )
-        settled = search.settle(within_s)
+        good = search.good(min(self._wanted_s, self._found.fastest_s))
+        found_s = min((split.seconds for split in good), default=inf)
+        settled = search.settle(min(within_s, found_s))
         self._known.note(self._of, search.paths, search.averages)
-        for split in settled.splits:
+        for split in (*good, *settled.splits):
             chosen = slice(split.answer, split.answer + 1)
             order = Orders(classes=orders.classes[chosen], layers=orders.layers[chosen])
             changes = int(self._classes.changes(order.classes)[0])

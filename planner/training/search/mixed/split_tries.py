@@ -33,6 +33,9 @@ GROWN = 1 << 18
 AT_ONCE = 32
 """Splits that are simulated at once."""
 
+LATEST = 64
+"""Paths, the latest, of which the longest says which splits are simulated first."""
+
 SIMULATED = 1024
 """Most splits of one answer that are simulated."""
 
@@ -115,10 +118,10 @@ class SplitTries:
         return chosen
 
     def _longest_s(self, ways: Sequence[ChunkWays], chosen: Ints) -> Floats:
-        """[B]: the longest known path of every split."""
-        of = self._of
-        fixed = of.fixed_of(self._answer)
+        """[B]: the longest of the latest paths of every split."""
+        paths = self._of.paths.last(LATEST)
+        fixed = self._of.fixed_s(np.array([self._answer]), paths)[0]
         total = np.broadcast_to(fixed, (len(chosen), len(fixed)))
         for stage, one in enumerate(ways):
-            total = total + (one.seconds @ of.paths.passes[:, stage].T)[chosen[:, stage]]
+            total = total + (one.seconds @ paths.passes[:, stage].T)[chosen[:, stage]]
         return np.asarray(total.max(axis=1))

@@ -38,8 +38,11 @@ PASSES = (
 )
 """The kinds of passes whose seconds are told apart."""
 
-PRICED_WAYS = 64
-"""ChunkWays of one stage up to which the memory of each is computed."""
+PRICED_WAYS = 1024
+"""Ways of one stage up to which the memory of each is computed."""
+
+CORNERS = 64
+"""Ways of one stage up to which each counts as a corner of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -168,6 +171,18 @@ class StageWays:
         found = self._known[key]
         return found if len(found.chunks) else None
 
+    def nearest(self, stage: int, c: int, layers: int) -> Ints | None:
+        """[v]: of the ways that fit, the one that differs least from an even one; None where it is
+        not known."""
+        even = np.array(spread(layers, self._least[stage]))
+        if self._of_stage(stage, even[None])[0] <= self._room[c]:
+            return even
+        found = self.of(stage, c, layers, priced=True)
+        if found is None or not found.complete or len(found.chunks) > PRICED_WAYS:
+            return None
+        nearest = np.abs(found.chunks - even).sum(axis=1).argmin()
+        return np.asarray(found.chunks[nearest])
+
     def corners_of(self, stage: int, c: int, layers: int) -> Floats:
         """[X, 4 · v]: no way with so many layers, however its seconds are weighted, takes less than
         one of these; none where there is no way."""
@@ -186,9 +201,9 @@ class StageWays:
 
     def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
         chunks, complete = self._chunks(stage, c, layers)
-        few = complete and len(chunks) <= PRICED_WAYS
-        if priced and few:
+        if priced and complete and len(chunks) <= PRICED_WAYS:
             chunks = chunks[self._of_stage(stage, chunks) <= self._room[c]]
+        few = complete and len(chunks) <= CORNERS
         corners_s = self._of_chunks(stage, c, chunks) if few else self.corners_of(stage, c, layers)
         return ChunkWays(
             chunks=chunks,

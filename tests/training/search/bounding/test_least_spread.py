@@ -43,5 +43,5 @@ def test_no_spread_is_shorter_and_the_program_agrees(seed: int) -> None:
         if divided is None:
             assert found[case] == np.inf
         else:
-            spent = np.append(layer[case], replay[case]) @ divided.things
+            spent = np.append(layer[case], replay[case]) @ divided.entries
             assert found[case] == pytest.approx(float(spent))

@@ -15,7 +15,7 @@ from planner.training.search.best_first.run import SearchRun
 from planner.training.search.mixed.answer_paths import AnswerPaths
 from planner.training.search.mixed.classes import RowClasses
 from planner.training.search.mixed.cuts import Paths
-from planner.training.search.mixed.descent import descended
+from planner.training.search.mixed.descent import Descents
 from planner.training.search.mixed.found import FoundAnswer, FoundAnswers
 from planner.training.search.mixed.order_problem import Orders, largest_row_s
 from planner.training.search.mixed.program import tables_of_most
@@ -116,13 +116,14 @@ def test_a_split_that_is_looked_for_is_no_slower_than_an_even_one(
     orders = Orders(classes=np.array([[0, 1]]), layers=np.array([[4, 9]]))
     ways = StageWays(of, classes, program.chunk_seconds, program.replayed_at_most)
     answers = AnswerPaths(of, program, orders, ways, Paths.none(2, 3))
-    split = descended(of, answers, 0, program.chunk_seconds, UNLIMITED)
-    assert split is not None
+    descents = Descents(of, answers, program.chunk_seconds, UNLIMITED)
+    even_s = float(simulated_s(of, program, orders)[0])
+    (split,) = descents.best(np.zeros(1, dtype=np.int64), even_s)
     assert split.chunks.sum(axis=1).tolist() == [4, 9]
     found = FoundAnswers(scenario, of, classes, None, 1)
     found.add(FoundAnswer(split.seconds, 1, orders, program, split.chunks))
     (plan,) = found.plans()[0]
-    assert split.seconds < float(simulated_s(of, program, orders)[0])
+    assert descents.best(np.zeros(1, dtype=np.int64), split.seconds) == []
     assert split.seconds <= Pricing(scenario)(plan).step_s * (1 + 1e-9)
 
 
