@@ -228,9 +228,9 @@ def test_extrapolation_is_said() -> None:
     assert extrapolations(forked, plan, known) == ("no measured run with software profile my-fork",)
     assert unmeasured_kinds(forked, known.coverage) == ()
     foreign = profile.model_copy(update={"framework": "accelerate"})
-    foreign = replace(scenario, job=replace(scenario.job, software=foreign))
+    other = replace(scenario, job=replace(scenario.job, software=foreign))
     without = replace(known.coverage, frameworks=("megatron-lm", "torchtitan"))
-    assert unmeasured_kinds(foreign, without) == (
+    assert unmeasured_kinds(other, without) == (
         "no measured run with framework accelerate: wide ranges",
     )
 
