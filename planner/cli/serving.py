@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from planner.cli.decisions import RestrictOptions
-    from planner.cli.options import CheckedInputs, InputOptions, LaunchInputOptions, WorkloadOptions
+    from planner.cli.options import CheckedInputs, EstimatedInputs, InputOptions, WorkloadOptions
     from planner.cli.options_serving import ServingSearchOptions
     from planner.serving.search.result import ServingSearch
 
@@ -50,11 +50,12 @@ def is_serving_plan(reference: str) -> bool:
     return is_serving_document(reference)
 
 
-def estimate_serving_plan(inputs: LaunchInputOptions, plan: str, *, json: bool) -> bool:
+def estimate_serving_plan(inputs: EstimatedInputs, plan: str, *, json: bool) -> bool:
     """Whether the plan misses a limit of its load."""
     from planner import api
 
-    priced = api.estimate_serving_plan(plan, read_cluster(inputs.cluster), inputs.model)
+    cluster = None if inputs.cluster is None else read_cluster(inputs.cluster)
+    priced = api.estimate_serving_plan(plan, cluster, inputs.model)
     if json:
         write_stdout(api.to_text(priced))
     else:

@@ -83,6 +83,11 @@ def test_a_plan_of_a_file_costs_the_same(planner: Run, tmp_path: Path) -> None:
     path = tmp_path / "plans.json"
     written = planner(*SMALL, *JOB, "--tensor", "2", "--pipeline", "4", "--json")
     path.write_text(written.stdout)
+    alone = planner("estimate", "--plan", str(path), "--json")
+    assert alone == planner(*SMALL[:-2], "--plan", str(path), "--json")
+    missing = planner("estimate", "--model", "gpt-7.5b")
+    assert missing.code == 2
+    assert missing.stderr == "error: --cluster is missing; a plan file alone records its own\n"
     again = planner(*SMALL[:-2], "--plan", f"{path}#1", "--json")
     assert (again.code, again.stderr) == (0, "")
     assert again.stdout == written.stdout

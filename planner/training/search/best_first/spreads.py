@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from planner.solver import Solver
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
-    from planner.training.search.best_first.best import BestPlans
+    from planner.training.search.best_first.layout_walk import KnownPlans
     from planner.training.search.bounding.every_layout import LayoutStages
     from planner.training.search.bounding.fitting import Fitting
 
@@ -72,7 +72,7 @@ class Spreads:
     scenario: Scenario
     table: CostTable
     groups: Sequence[Fitting]
-    best: BestPlans
+    best: KnownPlans
     solver: Solver
     budget: Budget
     indices: Ints
