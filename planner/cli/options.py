@@ -171,7 +171,7 @@ class WorkloadOptions:
     global_batch_size: Annotated[str | None, option("N", "Sequences per step.")] = None
     seq_length: Annotated[str | None, option("S", "Tokens per sequence.")] = None
     precision: Annotated[
-        str | None, option("FORMAT", "Number format: fp32, fp16, bf16, fp8, mxfp8, nvfp4.")
+        str | None, option("FORMAT", "Number format: fp32, tf32, fp16, bf16, fp8, mxfp8, nvfp4.")
     ] = None
     software: Annotated[
         str | None,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from planner.cli import values
 from planner.cli.inputs import read_cluster
-from planner.cli.output import write_stdout
+from planner.cli.output import note, write_stdout
 from planner.cli.progress import ServingLine
 from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.files.writing import write_file
+from planner.specs.model.context import longer_than_made_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -197,6 +198,10 @@ def search_serving(
             **words,
             **lists,
         )
+    load = found.job.load
+    beyond = longer_than_made_for(found.job.model, load.input_tokens + load.output_tokens)
+    if beyond is not None:
+        note(f"requests of {beyond}: engines refuse them unless told otherwise")
     text = api.to_text(found)
     if output is not None and found.plans:
         write_file(output, text)

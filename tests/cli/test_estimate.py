@@ -58,6 +58,14 @@ def test_flags_become_a_plan(planner: Run) -> None:
         assert sum(stage["components"].values()) == stage["peak_bytes"]
 
 
+def test_sequences_longer_than_the_model_is_made_for_are_told(planner: Run) -> None:
+    plan = ("--cluster", "dgx-a100-8", "--model", "llama-3-8b", "--tensor", "8", "--json")
+    for length, told in (("8192", False), ("16384", True)):
+        document = json.loads(planner("estimate", *plan, "--seq-length", length).stdout)
+        said = "job: sequences of 16,384 tokens, although llama-3-8b is made for 8,192 (seq_length)"
+        assert (said in document["inputs"]["assumptions"]) == told
+
+
 def test_the_report_says_what_the_document_says(planner: Run) -> None:
     arguments = (*SMALL, *JOB, "--tensor", "4")
     estimate = only_plan(planner(*arguments, "--json"))["estimate"]
