@@ -85,7 +85,7 @@ class SearchRun:
     other stage layouts are looked for. Plans that take `enough_s` or longer are of no use; `priced`
     is the table of a search whose layers cost the same. `alone`: no other run may find a better
     plan. Without `moves_layers`, stage layouts other than the default are not looked for, and count
-    in the gap."""
+    in the gap. `proves`: whether hosts are chosen with the effort of a proof."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -101,6 +101,7 @@ class SearchRun:
     hopeful: Callable[[AxisGrid], NDArray[np.bool_]] | None = None
     enough_s: float = np.inf
     counts_all: bool = True
+    proves: bool = True
     priced: GrowingTable | None = None
     known: KnownShards | None = None
     alone: bool = True
@@ -196,7 +197,7 @@ class SearchRun:
             self._improve_layouts(walk)
             if placements is not None and self.improve is not None and not mixed:
                 walk.fit_to_links()
-            if placements is not None:
+            if placements is not None and self.proves:
                 prove_placements(self.scenario, self.best, placements, self.budget)
             self._choose_modules()
             if self.layout_bounds is not None:
