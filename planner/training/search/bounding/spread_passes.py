@@ -39,6 +39,8 @@ def simulated(cases: SpreadCases, schedule: Schedule, sends: Sends, spread: Floa
     forward[[0, -1]] += cases.ends_s[0, :, 0]
     backward[[0, -1]] += cases.ends_s[0, :, 1]
     held = (least + spread).reshape(v, p).sum(axis=0)
+    slow = (np.arange(p) == cases.slow[0])[:, None]
+    reduced_s = np.where(slow, cases.slow_reduced_s, cases.reduced_s)
     return simulate(
         schedule,
         Durations(
@@ -47,7 +49,7 @@ def simulated(cases: SpreadCases, schedule: Schedule, sends: Sends, spread: Floa
             forward_send_s=cases.sends_s[0, 0],
             backward_send_s=cases.sends_s[0, 1],
             sends=sends,
-            reduction_s=cases.reduced_s[0, 0] + cases.reduced_s[0, 1] * held,
+            reduction_s=reduced_s[:, 0] + reduced_s[:, 1] * held,
         ),
     )
 

@@ -53,6 +53,10 @@ paths that matter more than those of the program's own spread (in-out separation
 LONGEST = 2
 """Paths that are kept of a simulation, the longest ones."""
 
+APPLIED = 512
+"""Cases, those with the smallest bounds, that an average of paths is tried on where every stage in
+turn has a slow node, which makes them many."""
+
 CLOSE = 5e-4
 """Share of a step up to which a program and a simulation say the same."""
 
@@ -199,6 +203,8 @@ class SpreadBounds:
         """Raise the bounds of all cases to which the paths belong by an average of them: those that
         hold where the stage `full` has at least K layers."""
         at = np.flatnonzero(self._few == few)
+        if (self.cases.slow >= 0).any():
+            at = np.sort(at[np.argsort(self.bound_s[at], kind="stable")[:APPLIED]])
         used = np.flatnonzero(shares > 0)
         cases, paths = self.cases.some(at), paths.some(used)
         fixed = np.zeros(len(at))
@@ -266,10 +272,13 @@ class SpreadBounds:
         forward, backward = paths.forward + more, paths.backward + more
         at_end = paths.end[:, None] == np.arange(self.chunks) % self._stages
         f, b = cases.forward_s[:, None], cases.backward_s[:, None]
-        reduced = cases.reduced_s[:, 1:] * at_end
-        layer = forward * f + backward * (b + cases.more_s[:, None]) + reduced
-        first = (forward * f + backward * (b + cases.first_s[:, None]) + reduced) @ self._least
-        first = first + cases.reduced_s[:, 0]
+        slow_end = (paths.end == cases.slow)[:, None]
+        reduced_s = np.where(slow_end, cases.slow_reduced_s, cases.reduced_s)
+        at_slow = cases.slow[:, None] == np.arange(self.chunks) % self._stages
+        once = reduced_s[:, 1:] * at_end + cases.gathered_s[:, 1:] * at_slow
+        layer = forward * f + backward * (b + cases.more_s[:, None]) + once
+        first = (forward * f + backward * (b + cases.first_s[:, None]) + once) @ self._least
+        first = first + reduced_s[:, 0] + cases.gathered_s[:, 0]
         ends = cases.ends_s
         first = first + forward[:, 0] * ends[:, 0, 0] + backward[:, 0] * ends[:, 0, 1]
         first = first + forward[:, -1] * ends[:, 1, 0] + backward[:, -1] * ends[:, 1, 1]
