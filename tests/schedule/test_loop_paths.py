@@ -111,7 +111,8 @@ def random_seconds(rng: np.random.Generator, p: int, v: int) -> Seconds:
 
 def lengths(paths: LoopPaths, seconds: Seconds, microbatches: int) -> Floats:
     """[J]: seconds of paths with so many microbatches more."""
-    more = paths.groups_more(len(seconds.reduction), np.array([float(microbatches)]))
+    alone = paths.each(len(seconds.reduction))
+    more = alone.groups_more(np.array([float(microbatches)]))
     found = (paths.forward + more) @ seconds.forward.T.ravel()
     found += (paths.backward + more) @ seconds.backward.T.ravel()
     found += (paths.forward_sends + paths.waits[0] * more[:, :-1]) @ seconds.there

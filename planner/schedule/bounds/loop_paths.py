@@ -62,11 +62,50 @@ class LoopPaths:
             waits=self.waits,
         )
 
-    def groups_more(self, stages: int, microbatches: Floats) -> Floats:
-        """[J, V]: passes that each path runs in addition where whole groups add so many
-        `microbatches` [J or 1]: those of its stage, whose steady phase is longer by them."""
+    def each(self, stages: int) -> AveragePaths:
+        """Every path as an average of its own."""
         stage_of = np.arange(self.forward.shape[1]) % stages
-        return np.asarray(microbatches[:, None] * (self.stage[:, None] == stage_of))
+        return AveragePaths(
+            forward=self.forward,
+            backward=self.backward,
+            forward_sends=self.forward_sends,
+            backward_sends=self.backward_sends,
+            at_stage=(self.stage[:, None] == stage_of).astype(np.float64),
+            at_end=(self.end[:, None] == stage_of).astype(np.float64),
+            waits=self.waits,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AveragePaths:
+    """The same of averages of paths, [A, V] and [A, V − 1]; `at_stage` and `at_end` [A, V]: the
+    shares of the paths that follow the order of a chunk's stage, and of those that end with its
+    reduction."""
+
+    forward: Floats
+    backward: Floats
+    forward_sends: Floats
+    backward_sends: Floats
+    at_stage: Floats
+    at_end: Floats
+    waits: tuple[bool, bool]
+
+    def averaged(self, shares: Floats) -> AveragePaths:
+        """The one average of these, [A], with such shares."""
+        return AveragePaths(
+            forward=shares[None] @ self.forward,
+            backward=shares[None] @ self.backward,
+            forward_sends=shares[None] @ self.forward_sends,
+            backward_sends=shares[None] @ self.backward_sends,
+            at_stage=shares[None] @ self.at_stage,
+            at_end=shares[None] @ self.at_end,
+            waits=self.waits,
+        )
+
+    def groups_more(self, microbatches: Floats) -> Floats:
+        """[A, V]: passes in addition where whole groups add so many `microbatches` [A or 1]: those
+        of a path's stage, whose steady phase is longer by them."""
+        return np.asarray(microbatches[:, None] * self.at_stage)
 
 
 def loop_paths(schedule: Schedule, sends: Sends) -> LoopPaths:

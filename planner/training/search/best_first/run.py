@@ -78,7 +78,7 @@ class SearchRun:
     bound before the step that is under way: one that is cut short may have lost what it was working
     on. Where placing takes long, `first_found` is called with the first plan. Plans that take
     `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
-    same."""
+    same. `proves`: whether `refine` proves the hosts of the best plan; else `prove_hosts` does."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -95,6 +95,7 @@ class SearchRun:
     counts_all: bool = True
     priced: GrowingTable | None = None
     known: KnownShards | None = None
+    proves: bool = True
     done: bool = False
     space: BoundedSpace = field(init=False)
     best: BestPlans = field(init=False)
@@ -104,6 +105,7 @@ class SearchRun:
     modules_bound_s: float = field(init=False, default=np.inf)
     """No choice of modules that was not priced takes less; in `bound_s` too."""
     _walk: Refinement | None = field(init=False, default=None)
+    _placed_by: PlacementSearch | None = field(init=False, default=None)
     _listed: ListedPlans | None = field(init=False, default=None)
     _tried: int = field(init=False, default=0)
     """Combinations priced before the walk over them."""
@@ -153,7 +155,7 @@ class SearchRun:
         if self.budget.left_s < np.inf:
             self._bound_modules()
         combinations = Combinations(scenario=self.scenario, groups=self.space.may_fit)
-        placements = self._placements()
+        placements = self._placed_by = self._placements()
         walk = self._walk_over(combinations, placements)
         self._walk = walk
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
@@ -183,20 +185,33 @@ class SearchRun:
             self._improve_layouts(walk)
             if placements is not None and self.improve is not None and not mixed:
                 walk.fit_to_links()
-            if placements is not None:
+            if placements is not None and self.proves:
                 prove_placements(self.scenario, self.best, placements, self.budget)
+                self.bound_s = walk.bound_s
             self._choose_modules()
             if self.layout_bounds is not None:
                 if placements is not None and not self._computes_most():
                     below_s = self.best.slowest_s
                     self.layout_bounds = self.layout_bounds.on_links(walk.on_any_hosts_s, below_s)
                 self.layout_bounds = self.layout_bounds.settled()
+        self._note_gains()
+
+    def prove_hosts(self) -> None:
+        """Prove the hosts of the best plan, where `refine` was to leave that. Raises: OutOfTime."""
+        if self._placed_by is None or self._walk is None:
+            return
+        prove_placements(self.scenario, self.best, self._placed_by, self.budget)
+        rest_s = self._walk.bound_s
+        self.bound_s = min(self.modules_bound_s, np.inf if rest_s is None else rest_s)
+        self._note_gains()
+
+    def _note_gains(self) -> None:
         for one in self.best.kept:
             self.budget.check()
             self.gains[one.index] = placement_gain(self.scenario, one)
 
     def beaten(self, enough_s: float) -> None:
-        """Note that plans that take so long or longer are of no use any more."""
+        """Note that other plans that take so long or longer are of no use any more."""
         self.enough_s = min(self.enough_s, enough_s)
         self.best.beaten(enough_s)
 

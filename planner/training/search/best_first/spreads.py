@@ -145,7 +145,7 @@ class Spreads:
 
     def _settle(self, several: Sequence[SpreadBounds], known_s: Floats, beaten_s: Floats) -> None:
         """Raise the bound that decides the gap, until that does not help. Raises: OutOfTime."""
-        cases = sum(len(np.unique(one.cases.combination)) for one in several)
+        cases = sum(len(one.cases) for one in several)
         left = self.budget.meter(max(SETTLED, cases))
         closed: set[tuple[int, int]] = set()
         while several and not left.ended:

@@ -36,7 +36,7 @@ from planner.training.search.bounding.spread_program import Spread, SpreadProgra
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.budget import Budget
-    from planner.schedule.bounds.loop_paths import LoopPaths
+    from planner.schedule.bounds.loop_paths import AveragePaths, LoopPaths
     from planner.schedule.graph.compile import Sends
     from planner.schedule.passes import Schedule
     from planner.solver import Solver
@@ -52,10 +52,6 @@ paths that matter more than those of the program's own spread (in-out separation
 
 LONGEST = 2
 """Paths that are kept of a simulation, the longest ones."""
-
-APPLIED = 512
-"""Cases, those with the smallest bounds, that an average of paths is tried on where every stage in
-turn has a slow node, which makes them many."""
 
 CLOSE = 5e-4
 """Share of a step up to which a program and a simulation say the same."""
@@ -203,17 +199,12 @@ class SpreadBounds:
         """Raise the bounds of all cases to which the paths belong by an average of them: those that
         hold where the stage `full` has at least K layers."""
         at = np.flatnonzero(self._few == few)
-        if (self.cases.slow >= 0).any():
-            at = np.sort(at[np.argsort(self.bound_s[at], kind="stable")[:APPLIED]])
         used = np.flatnonzero(shares > 0)
         cases, paths = self.cases.some(at), paths.some(used)
-        fixed = np.zeros(len(at))
-        each = np.zeros((len(at), self.chunks * (1 + self._repeats)))
-        for j, share in enumerate((shares[used] / shares[used].sum()).tolist()):
-            one = self._rows(paths.some(np.array([j])), few, cases)
-            fixed += share * one.fixed_s
-            each += share * one.each_s
-        least_s = fixed + cases.after_s
+        weights = shares[used] / shares[used].sum()
+        average = self._rows_of(paths.each(self._stages).averaged(weights), few, cases)
+        each = average.each_s
+        least_s = average.fixed_s + cases.after_s
         any_s = least_s + self._least_s(each, cases, ANY)
         self._with_full_s[at] = np.maximum(self._with_full_s[at], any_s[:, None])
         self.bound_s[at] = np.maximum(self.bound_s[at], any_s)
@@ -267,18 +258,22 @@ class SpreadBounds:
         )
 
     def _rows(self, paths: LoopPaths, few: int, cases: SpreadCases) -> SpreadRows:
-        """Of J paths and one case, or of one path and N cases."""
-        more = paths.groups_more(self._stages, (cases.microbatches - few).astype(np.float64))
+        """Of J paths and one case."""
+        return self._rows_of(paths.each(self._stages), few, cases)
+
+    def _rows_of(self, paths: AveragePaths, few: int, cases: SpreadCases) -> SpreadRows:
+        """Of several averages of paths and one case, or of one and N cases."""
+        more = paths.groups_more((cases.microbatches - few).astype(np.float64))
         forward, backward = paths.forward + more, paths.backward + more
-        at_end = paths.end[:, None] == np.arange(self.chunks) % self._stages
         f, b = cases.forward_s[:, None], cases.backward_s[:, None]
-        slow_end = (paths.end == cases.slow)[:, None]
-        reduced_s = np.where(slow_end, cases.slow_reduced_s, cases.reduced_s)
         at_slow = cases.slow[:, None] == np.arange(self.chunks) % self._stages
-        once = reduced_s[:, 1:] * at_end + cases.gathered_s[:, 1:] * at_slow
+        slower_s = cases.slow_reduced_s - cases.reduced_s
+        ends_slow = (paths.at_end * at_slow)[:, : self._stages].sum(axis=1)
+        once = paths.at_end * (cases.reduced_s[:, 1:] + at_slow * slower_s[:, 1:])
+        once = once + cases.gathered_s[:, 1:] * at_slow
         layer = forward * f + backward * (b + cases.more_s[:, None]) + once
         first = (forward * f + backward * (b + cases.first_s[:, None]) + once) @ self._least
-        first = first + reduced_s[:, 0] + cases.gathered_s[:, 0]
+        first = first + cases.reduced_s[:, 0] + ends_slow * slower_s[:, 0] + cases.gathered_s[:, 0]
         ends = cases.ends_s
         first = first + forward[:, 0] * ends[:, 0, 0] + backward[:, 0] * ends[:, 0, 1]
         first = first + forward[:, -1] * ends[:, 1, 0] + backward[:, -1] * ends[:, 1, 1]

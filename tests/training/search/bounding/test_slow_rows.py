@@ -14,9 +14,9 @@ from planner.training.estimate import point_estimate
 from planner.training.scenario import build_scenario
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.bounding import spread_cases
 from planner.training.search.bounding.fitting import batch_of
 from planner.training.search.bounding.quick import BELOW
+from planner.training.search.bounding.slow_rows import SlowRows
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.space.restrictions import Restrictions
 from tests.every_instance import instances
@@ -81,7 +81,7 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> bool:
             found = point_estimate(scenario, replace(layout, placement=placement))
             assert not found.memory.fits or found.step_s >= bound_s * (1 - 1e-9), seed
     with monkeypatch.context() as patched:
-        patched.setattr(spread_cases.SlowRows, "of", lambda *_: None)
+        patched.setattr(SlowRows, "of", lambda *_: None)
         without_s = BELOW * float(spread_bounds_s(scenario.ideal, table, batch)[0])
     assert bound_s >= without_s * (1 - 1e-3)
     return bound_s > without_s * 1.001
