@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @takes(EstimateKeywords)
 def estimate(
-    cluster: ClusterLike,
+    cluster: ClusterLike | None = None,
     model: ModelLike | None = None,
     *,
     plan: PlanLike | None = None,
@@ -47,7 +47,8 @@ def estimate(
     The plan is what the axes say, one value each; or `plan`: a plan of a file, a plan that was
     found, a plan value, or a launch script or DeepSpeed configuration, which the axes fill in. Of
     the job, what no keyword says comes from the plan, then from the model. `model` may be left out
-    where a launch script states it. `note` is called with a line for anything that is neither
+    where a launch script states it, and with `cluster` where a plan comes with those it was made
+    for. `note` is called with a line for anything that is neither
     answer nor error, such as a flag of a script that a plan has no field for.
 
     Raises: InputError, RuleError for a plan that cannot run, with its place where a file states it.
@@ -61,13 +62,13 @@ def estimate(
     if isinstance(plan, str | Path) and is_launch(str(plan)):
         from planner.api.launches import read_launch, say_notes
 
-        launched = read_launch(plan, cluster, model, **options)
+        launched = read_launch(plan, _given(cluster), model, **options)
         say_notes(launched, note)
         launched.check()
         return _priced(launched.scenario, launched.plan)
     refuse_script(options, name_of(plan))
     if plan is None:
-        return _priced(*_of_axes(cluster, _needed(model), options))
+        return _priced(*_of_axes(_given(cluster), _needed(model), options))
     refuse_decisions(options, plan)
     asked, given = AskedJob.of(options), GivenPlan.of(plan)
     if given.plan.chooses_modules and asked.settings.modules_stated:
@@ -75,8 +76,7 @@ def estimate(
             f"--recompute-modules, --offload-modules: {name_of(plan)} chooses its own modules",
             hint="leave them out, or give the other decisions as options",
         )
-    needed = _needed(model)
-    scenario = given.scenario(load_cluster(cluster), load_model(needed), asked)
+    scenario = given.scenario(given.cluster(cluster), given.model(model), asked)
     given.check(scenario)
     priced = _priced(scenario, given.plan)
     if given.read is not None and note is not None:
@@ -101,6 +101,12 @@ def timeline(priced: PricedPlan) -> str:
 def _priced(scenario: Scenario, plan: Plan) -> PricedPlan:
     ranked = RankedPlan(rank=1, plan=plan, estimate=price(scenario, plan))
     return PricedPlan(scenario=scenario, ranked=ranked)
+
+
+def _given(cluster: ClusterLike | None) -> ClusterLike:
+    if cluster is None:
+        raise InputError("--cluster is missing", hint="a plan file alone records its own")
+    return cluster
 
 
 def _needed(model: ModelLike | None) -> ModelLike:

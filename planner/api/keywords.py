@@ -39,7 +39,7 @@ class JobKeywords(TypedDict, total=False):
     seq_length: int | None
     """Tokens per sequence."""
     precision: str | None
-    """Number format: fp32, fp16, bf16, fp8, mxfp8 or nvfp4."""
+    """Number format: fp32, tf32, fp16, bf16, fp8, mxfp8 or nvfp4."""
     software: str | Path | SoftwareProfile | None
     """Software profile."""
     optimizer: str | None

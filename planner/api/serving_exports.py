@@ -11,10 +11,11 @@ from planner.api.serving_plans import (
     served_job,
 )
 from planner.exporters.errors import Inexpressible
-from planner.exporters.serving.formats import SERVING_FORMATS
+from planner.exporters.serving.formats import SERVING_FORMATS, serving_notes
 from planner.exporters.serving.job import ServingExport
 from planner.plan_document.serving.read import read_serving_plan
 from planner.specs import ranges
+from planner.specs.model.context import longer_than_made_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,11 @@ def export_serving(
     *,
     cluster: ClusterLike | None = None,
     model: ModelLike | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> str:
     """The text of a serving plan, `FILE#rank`, in a format of `serving_formats`. Cluster and model
-    are by default those that the plan was made for.
+    are by default those that the plan was made for. `note` is called with what else the user has to
+    do.
 
     Raises: Inexpressible, which names the field, when the format cannot express what the plan
     decides; InputError.
@@ -50,7 +53,12 @@ def export_serving(
     True
     """
     ranges.word("--format", format, tuple(SERVING_FORMATS))
-    return SERVING_FORMATS[format].write(_job(plan, cluster, model))
+    job = _job(plan, cluster, model)
+    text = SERVING_FORMATS[format].write(job)
+    for line in serving_notes(job) if note is not None else ():
+        if note is not None:
+            note(line)
+    return text
 
 
 def export_all_serving(
@@ -61,7 +69,8 @@ def export_all_serving(
     note: Callable[[str], None] | None = None,
 ) -> dict[str, str]:
     """The texts of every format that can express a serving plan, by the names of their files.
-    `note` is called with the reasons of the others. Raises: InputError.
+    `note` is called with the reasons of the others and what else the user has to do. Raises:
+    InputError.
 
     >>> from pathlib import Path
     >>> from planner import api
@@ -82,6 +91,9 @@ def export_all_serving(
         except Inexpressible as error:
             if note is not None:
                 note(f"no {one.file}: {error}")
+    for line in serving_notes(job) if note is not None else ():
+        if note is not None:
+            note(line)
     return texts
 
 
@@ -112,13 +124,15 @@ def exported(read: ReadServingPlan, job: ServingJob) -> ServingExport:
     refused = handover_refusal(list(zip(roles, scenarios, strict=True)))
     if refused is not None:
         raise Inexpressible(read.plan.engine, "pools", refused)
+    longest = job.load.input_tokens + job.load.output_tokens
     return ServingExport(
         title=f"{job.model.name} on {job.cluster.name}, plan {read.rank}",
         plan=read.plan,
         engine=job.engine.spoken_to_as,
         model=job.model.name,
         mixture=job.model.moe is not None,
-        longest=job.load.input_tokens + job.load.output_tokens,
+        longest=longest,
+        beyond=longer_than_made_for(job.model, longest),
         node_devices={group.name: group.devices_per_node for group in job.cluster.node_groups},
         block_tokens=job.engine.memory.block_tokens,
         chunked=job.engine.scheduler.chunked,

@@ -131,5 +131,10 @@ class RestrictOptions:
         str | None, option("on|off", "Sharded weights in host memory. [default: as the optimizer]")
     ] = None
     activation_offload: Annotated[
-        str | None, option("SHARE,...", "Shares of the activations in host memory. [default: 0]")
+        str | None,
+        option(
+            "SHARE,...",
+            "Shares of the activations in host memory, instead of single modules that the search "
+            "chooses. [default: 0 and such modules]",
+        ),
     ] = None

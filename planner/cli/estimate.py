@@ -13,7 +13,7 @@ from planner.cli.inputs import (
     read_cluster,
     script_keywords,
 )
-from planner.cli.options import Json, LaunchInputOptions, ScriptOptions, WorkloadOptions, option
+from planner.cli.options import EstimatedInputs, Json, ScriptOptions, WorkloadOptions, option
 from planner.cli.options_serving import ServingOptions
 from planner.cli.output import note, write_stdout
 from planner.cli.serving import (
@@ -31,7 +31,7 @@ DOES_NOT_FIT = 1
 
 
 def estimate(
-    inputs: LaunchInputOptions,
+    inputs: EstimatedInputs,
     workload: WorkloadOptions,
     decisions: PlanOptions,
     layout: LayoutOptions,
@@ -75,7 +75,7 @@ def estimate(
         return
     check_writable(timeline, option="--timeline")
     priced = api.estimate(
-        read_cluster(inputs.cluster),
+        None if inputs.cluster is None else read_cluster(inputs.cluster),
         inputs.model,
         plan=plan,
         note=note,
@@ -102,10 +102,10 @@ _SERVED = ("tensor", "pipeline", "expert")
 
 
 def _estimate_serving(
-    inputs: LaunchInputOptions, decisions: PlanOptions, served: ServingOptions, json: bool
+    inputs: EstimatedInputs, decisions: PlanOptions, served: ServingOptions, json: bool
 ) -> None:
-    if inputs.model is None or served.serving is None:
-        raise InputError("--serving needs a --model")
+    if inputs.cluster is None or inputs.model is None or served.serving is None:
+        raise InputError("--serving needs a --cluster and a --model")
     degrees = {
         name: whole(f"--{name.replace('_', '-')}", text, most=ranges.MOST_DEVICES) or 1
         for name, text in (

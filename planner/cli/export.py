@@ -120,7 +120,7 @@ def _serving(
             write_file(str(folder / name), text)
         return
     check_writable(output)
-    text = api.export_serving(plan, format, cluster=cluster, model=model)
+    text = api.export_serving(plan, format, cluster=cluster, model=model, note=note)
     if output is None:
         write_stdout(text)
     else:

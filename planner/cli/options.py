@@ -117,6 +117,31 @@ class LaunchInputOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatedInputs:
+    """What is trained where, of a plan that flags, a plan file or a launch file describe."""
+
+    TITLE: ClassVar[str] = "Model and cluster"
+
+    cluster: Annotated[
+        str | None,
+        option(
+            "NAME|FILE",
+            "Cluster: a shipped name or a YAML file; a plan file records its own.",
+            names="cluster",
+        ),
+    ] = None
+    model: Annotated[
+        str | None,
+        option(
+            "NAME|FILE",
+            "Model: a shipped name or a YAML file; a plan file or launch script states its own.",
+            names="model",
+        ),
+    ] = None
+    headroom: Headroom = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptOptions:
     """How a launch script is read."""
 
@@ -146,7 +171,7 @@ class WorkloadOptions:
     global_batch_size: Annotated[str | None, option("N", "Sequences per step.")] = None
     seq_length: Annotated[str | None, option("S", "Tokens per sequence.")] = None
     precision: Annotated[
-        str | None, option("FORMAT", "Number format: fp32, fp16, bf16, fp8, mxfp8, nvfp4.")
+        str | None, option("FORMAT", "Number format: fp32, tf32, fp16, bf16, fp8, mxfp8, nvfp4.")
     ] = None
     software: Annotated[
         str | None,

@@ -24,6 +24,9 @@ LINE_WIDTH = 79
 PHASES = {
     "bounding": "bounding",
     "refining": "pricing in full",
+    "layouts": "moving layers",
+    "modules": "choosing modules",
+    "fewer": "leaving nodes idle",
     "explaining": "looking for what would fit",
     "mixing": "mixing pools",
     "front": "drawing the front",

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from planner.cli import values
 from planner.cli.inputs import read_cluster
-from planner.cli.output import write_stdout
+from planner.cli.output import note, write_stdout
 from planner.cli.progress import ServingLine
 from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.files.writing import write_file
+from planner.specs.model.context import longer_than_made_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from planner.cli.decisions import RestrictOptions
-    from planner.cli.options import CheckedInputs, InputOptions, LaunchInputOptions, WorkloadOptions
+    from planner.cli.options import CheckedInputs, EstimatedInputs, InputOptions, WorkloadOptions
     from planner.cli.options_serving import ServingSearchOptions
     from planner.serving.search.result import ServingSearch
 
@@ -50,11 +51,12 @@ def is_serving_plan(reference: str) -> bool:
     return is_serving_document(reference)
 
 
-def estimate_serving_plan(inputs: LaunchInputOptions, plan: str, *, json: bool) -> bool:
+def estimate_serving_plan(inputs: EstimatedInputs, plan: str, *, json: bool) -> bool:
     """Whether the plan misses a limit of its load."""
     from planner import api
 
-    priced = api.estimate_serving_plan(plan, read_cluster(inputs.cluster), inputs.model)
+    cluster = None if inputs.cluster is None else read_cluster(inputs.cluster)
+    priced = api.estimate_serving_plan(plan, cluster, inputs.model)
     if json:
         write_stdout(api.to_text(priced))
     else:
@@ -196,6 +198,10 @@ def search_serving(
             **words,
             **lists,
         )
+    load = found.job.load
+    beyond = longer_than_made_for(found.job.model, load.input_tokens + load.output_tokens)
+    if beyond is not None:
+        note(f"requests of {beyond}: engines refuse them unless told otherwise")
     text = api.to_text(found)
     if output is not None and found.plans:
         write_file(output, text)

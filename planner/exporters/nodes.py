@@ -29,7 +29,8 @@ def takes_any_nodes(job: ExportJob, target: str, *, in_segments: bool = False) -
             target,
             "placement.hosts",
             f"{reason}, and cluster {job.cluster.name} does not name its hosts",
-            hint="list hosts in the cluster file, or give --hosts FILE",
+            hint="list hosts in the cluster file (in each node group, as in hosts: node[01-16]), "
+            "or give --hosts FILE with one a line",
         )
     return any_nodes_will_do(job)
 

@@ -141,6 +141,7 @@ def read_source(
     """As `read_launch`, for a file that has already been read."""
     asked = LaunchOptions() if asked is None else asked
     # The formats take long to load, and plan documents do without them.
+    from planner.importers.containers import of_its_container
     from planner.importers.launch_formats import ReadingOptions, read_statement
 
     given = ReadingOptions(
@@ -149,7 +150,10 @@ def read_source(
         command=asked.command,
         vocabulary=asked.vocabulary,
     )
-    return _launched(read_statement(source, given), cluster, asked)
+    statement = read_statement(source, given)
+    if asked.software is None:
+        statement = of_its_container(statement, source)
+    return _launched(statement, cluster, asked)
 
 
 def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchedPlan:

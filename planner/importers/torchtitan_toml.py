@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
 
 KIND = "a torchtitan configuration"
-SOFTWARE = "torchtitan"
+SOFTWARE, OF_OLD_FILES = "torchtitan", "torchtitan-2024-12"
 
 _DEGREES = {
     "tensor": "tensor_parallel_degree",
@@ -68,7 +68,7 @@ def toml_model(source: Source) -> tuple[dict[str, Any], Notes]:
     one whose sizes are not known."""
     read = Values(parse_toml(source.text, source.path))
     model, notes = _flavor(read)
-    model["training"] = {**_workload(read), "software": SOFTWARE}
+    model["training"] = {**_workload(read), "software": _software(read)}
     return model, notes
 
 
@@ -96,7 +96,7 @@ def toml_statement(source: Source, given: ModelSpec | None) -> Statement:
         path=source.path,
         sha256=source.sha256,
         model=given,
-        software=SOFTWARE,
+        software=_software(read),
         switch=lambda profile, precision: switched(read, profile),
         workload=_workload(read),
         decisions=decisions,
@@ -105,6 +105,16 @@ def toml_statement(source: Source, given: ModelSpec | None) -> Statement:
         notes=notes,
         place=lambda name: decided_at(document, _known(document, name)),
     )
+
+
+def _software(read: Values) -> str:
+    """Configurations of 2024 have no section of parallelism; degrees stand under two others."""
+    old = any(
+        read.at(section, name) is not None
+        for section in ("experimental", "training")
+        for name in (*_DEGREES.values(), "data_parallel_shard_degree")
+    )
+    return OF_OLD_FILES if old and read.at("parallelism") is None else SOFTWARE
 
 
 def _known(document: Document, name: str) -> Location:

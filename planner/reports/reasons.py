@@ -96,6 +96,10 @@ _OVERLAPS = {
 }
 
 
+LEAST_SHOWN = 0.001
+"""Smallest share that a sentence says as a number."""
+
+
 def _fewer(result: SearchResult) -> list[str]:
     """That a smaller job is faster."""
     sized, best = result.fewer_nodes, result.plans[0]
@@ -120,9 +124,12 @@ def _hosts(result: SearchResult) -> list[str]:
     if proof.gain is None:
         order = "Hosts are in the best order found before the search stopped (--json lists it)"
     elif proof.gain:
+        longer = (
+            f"{proof.gain:.1%}" if proof.gain >= LEAST_SHOWN else f"less than {LEAST_SHOWN:.1%}"
+        )
         order = (
             f"Hosts are chosen and ordered ({named_hosts(best.plan.placement.hosts)}): as the "
-            f"cluster file lists them the step takes {proof.gain:.1%} longer"
+            f"cluster file lists them the step takes {longer} longer"
         )
     other = "order"
     if proof.method == TYPES:

@@ -19,7 +19,7 @@ from planner.reports.scaling import scaling_table
 from planner.reports.sentences import headline, ranges, with_room
 from planner.wording.amounts import money
 from planner.wording.labels import one_line
-from planner.wording.units import at_most, count, percent, plural, seconds
+from planner.wording.units import at_most, count, plural, seconds
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -121,15 +121,19 @@ def how_sure(result: SearchResult) -> str:
         text += "; nothing fits without offloading"
     if result.proven:
         return f"{text}; {which} proven best under the model."
-    if not result.settled and result.stopped is not Stopped.WORK_LIMIT:
-        return f"{text}; {cut_short(result.stopped)}{_known(result)}."
-    cut = "" if result.stopped is Stopped.WORK_LIMIT else f"; {cut_short(result.stopped)}"
+    ended = result.stopped is not Stopped.WORK_LIMIT
+    cut = f"; {cut_short(result.stopped)}" if ended else ""
+    if result.gap == 1:
+        return f"{text}{cut or '; stopped'} before all plans were bounded."
     near = f"within {at_most(result.gap)} of the best" if result.gap else "the best"
     if len(result.plans) > 1 and at_most(result.best_gap) != at_most(result.gap):
         first = f"within {at_most(result.best_gap)}" if result.best_gap else "the best"
         which, near = f"plan 1 is {first}, all {len(result.plans)} are", near
     others = "" if result.gap_from is None else f"; the gap is from {OTHERS[result.gap_from]}"
-    return f"{text}{cut}; {which} {near} under the model{others}."
+    floor_s = result.plans[0].estimate.step_s * (1 - result.best_gap)
+    by_step = result.ranked is None and result.robustness is None
+    floor = f", and no plan takes less than {seconds(floor_s)}" if ended and by_step else ""
+    return f"{text}{cut}; {which} {near} under the model{others}{floor}."
 
 
 OTHERS = {
@@ -173,15 +177,6 @@ def _near_batches(result: SearchResult, batch: int) -> list[str]:
 def cut_short(stopped: Stopped) -> str:
     """What ended a search before it was done."""
     return "interrupted" if stopped is Stopped.INTERRUPTED else f"stopped by {stopped}"
-
-
-def _known(result: SearchResult) -> str:
-    """What is known of the combinations that a search did not come to."""
-    if result.bound_s is None and result.gap == 1:
-        return " before every combination was bounded"
-    bound = f"; no plan can be below {seconds(result.bound_s)}" if result.bound_s else ""
-    cause = "" if result.gap_from is None else f" from {OTHERS[result.gap_from]}"
-    return f", gap {percent(result.gap)}{cause}{bound}"
 
 
 def solvers(record: SolverRecord) -> str:

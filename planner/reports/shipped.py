@@ -43,9 +43,11 @@ def shipped_report(
             {one.name: one.description for one in libraries}
         ),
         "Software profiles, for --software": _described(
-            {one.name: one.description for one in software}
+            {one.name: _with_version(one) for one in software}
         ),
-        "Serving engines, for --engine": _described({one.name: one.description for one in engines}),
+        "Serving engines, for --engine": _described(
+            {one.name: _with_version(one) for one in engines}
+        ),
     }
     parts: list[RenderableType] = []
     for title, table in sections.items():
@@ -108,6 +110,10 @@ def _devices(devices: Sequence[DeviceSpec]) -> RenderableType:
 def _columns(*names: str) -> dict[str, JustifyMethod]:
     """The first holds names, the others numbers."""
     return {name: "right" if place else "left" for place, name in enumerate(names)}
+
+
+def _with_version(one: SoftwareProfile | EngineProfile) -> str:
+    return f"{one.description} Versions: {one.version}."
 
 
 def _described(descriptions: Mapping[str, str]) -> Table | None:

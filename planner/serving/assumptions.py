@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from planner.serving.accuracy import shares_of
 from planner.serving.load.told import told_of
+from planner.specs.model.context import longer_than_made_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,12 +137,9 @@ def _kernels(engine: EngineProfile, device: DeviceSpec) -> Iterator[str]:
 
 def _rest(model: ModelSpec, engine: EngineProfile, closed: ClosedLoad) -> Iterator[str]:
     yield from model.assumptions
-    longest, made_for = closed.input_tokens + closed.output_tokens, model.seq_length
-    if made_for is not None and longest > made_for:
-        yield (
-            f"requests of {longest:,} tokens are served, although {model.name} is stated "
-            f"to be made for {made_for:,}"
-        )
+    beyond = longer_than_made_for(model, closed.input_tokens + closed.output_tokens)
+    if beyond is not None:
+        yield f"requests of {beyond}"
     host = {name: getattr(engine.host, name) for name in type(engine.host).model_fields}
     inferred = [name.replace("_", " ") for name, one in host.items() if one.basis == "inferred"]
     if inferred:

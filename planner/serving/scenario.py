@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from planner.hardware.links import ProcessGroup
     from planner.serving.placement import ExpertRouting, PlacedExperts
     from planner.specs.device import DeviceSpec
-    from planner.specs.engine import (
-        EngineProfile,
+    from planner.specs.engine import EngineProfile
+    from planner.specs.engine_kernels import (
         ExpertLaw,
         KernelLaw,
         KernelTable,

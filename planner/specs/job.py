@@ -9,6 +9,7 @@ from planner.arrays import Ints
 from planner.errors import InputError
 from planner.specs.defaults import DEFAULT_HEADROOM
 from planner.specs.device import PRECISIONS, Precision
+from planner.specs.model.context import longer_than_made_for
 from planner.specs.model.spec import ModelSpec
 from planner.specs.optimizers import OptimizerName
 from planner.specs.ranges import LONGEST_SEQUENCE, MOST_SEQUENCES
@@ -105,6 +106,9 @@ def build_job(
             f"--packed-lengths: a sequence of {longest:,} tokens does not fit into the sequence "
             f"length of {length:,}"
         )
+    beyond = longer_than_made_for(model, longest or length)
+    if beyond is not None and model.position_embedding != "learned":
+        assumptions.append(f"job: sequences of {beyond}")
     return JobSpec(
         global_batch_size=batch,
         seq_length=length,

@@ -58,6 +58,14 @@ def test_flags_become_a_plan(planner: Run) -> None:
         assert sum(stage["components"].values()) == stage["peak_bytes"]
 
 
+def test_sequences_longer_than_the_model_is_made_for_are_told(planner: Run) -> None:
+    plan = ("--cluster", "dgx-a100-8", "--model", "llama-3-8b", "--tensor", "8", "--json")
+    for length, told in (("8192", False), ("16384", True)):
+        document = json.loads(planner("estimate", *plan, "--seq-length", length).stdout)
+        said = "job: sequences of 16,384 tokens, although llama-3-8b is made for 8,192 (seq_length)"
+        assert (said in document["inputs"]["assumptions"]) == told
+
+
 def test_the_report_says_what_the_document_says(planner: Run) -> None:
     arguments = (*SMALL, *JOB, "--tensor", "4")
     estimate = only_plan(planner(*arguments, "--json"))["estimate"]
@@ -83,6 +91,11 @@ def test_a_plan_of_a_file_costs_the_same(planner: Run, tmp_path: Path) -> None:
     path = tmp_path / "plans.json"
     written = planner(*SMALL, *JOB, "--tensor", "2", "--pipeline", "4", "--json")
     path.write_text(written.stdout)
+    alone = planner("estimate", "--plan", str(path), "--json")
+    assert alone == planner(*SMALL[:-2], "--plan", str(path), "--json")
+    missing = planner("estimate", "--model", "gpt-7.5b")
+    assert missing.code == 2
+    assert missing.stderr == "error: --cluster is missing; a plan file alone records its own\n"
     again = planner(*SMALL[:-2], "--plan", f"{path}#1", "--json")
     assert (again.code, again.stderr) == (0, "")
     assert again.stdout == written.stdout

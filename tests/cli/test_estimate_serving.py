@@ -160,7 +160,7 @@ def test_long_waits_are_in_seconds_and_small_rates_keep_their_digits(
     told = planner("estimate", *PLAN, "--serving", slow)
     assert told.code == 0
     assert "first token (TTFT), s " in told.stdout
-    assert "requests of 30,002 tokens are served, although llama-3-70b" in " ".join(
+    assert "requests of 30,002 tokens, although llama-3-70b is made for 8,192" in " ".join(
         told.stdout.replace("\n   ", " ").split()
     )
     assert max(map(len, told.stdout.splitlines())) <= 60

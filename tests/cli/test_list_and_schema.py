@@ -34,6 +34,7 @@ def test_list_names_everything_within_80_columns(planner: Callable[..., Outcome]
     names = {entry["name"] for entries in listed.values() for entry in entries}
     assert names <= words
     assert max(map(len, outcome.stdout.splitlines())) <= 80
+    assert "Versions: 0.11 to 0.19." in " ".join(outcome.stdout.split())
 
 
 @pytest.mark.parametrize("width", ["44", "60"])

@@ -52,6 +52,17 @@ def test_plans_are_found_written_and_read_back(planner: Callable[..., Any], tmp_
     assert again.stdout == told.stdout
 
 
+def test_requests_longer_than_the_model_is_made_for_are_told(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = load(tmp_path, "requests: {input: 8000, output: 500}\nconcurrency: 4\n")
+    out = str(tmp_path / "plans.json")
+    told = planner("search", *WHAT, "--serving", path, "--tensor", "8", "--top", "1", "-o", out)
+    assert told.code == 0
+    assert "8,500 tokens, although llama-3-8b is made for 8,192" in told.stderr
+    assert "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1" in planner("export", out, "--format", "vllm").stderr
+
+
 def test_the_report_names_pools_gap_and_front(planner: Callable[..., Any], tmp_path: Path) -> None:
     told = planner("search", *WHAT, "--serving", load(tmp_path), "--disaggregated", "on")
     assert told.code == 0

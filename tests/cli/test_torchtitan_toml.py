@@ -88,7 +88,7 @@ def test_degrees_where_older_files_have_them(estimated: Callable[[str], Outcome]
     found = plan(estimated(text))
     assert (found["degrees"]["tensor"], found["degrees"]["data"]) == (2, 8)
     assert (found["data_sharding"], found["micro_batch_size"]) == ("full", 2)
-    assert found["job"]["precision"] == "bf16"
+    assert (found["job"]["precision"], found["job"]["software"]) == ("bf16", "torchtitan-2024-12")
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,8 @@ def test_where_the_order_counts_hosts_have_names(
         assert (refused.code, refused.stderr) == (
             2,
             f"error: {target} cannot express placement.hosts: {reason}, and cluster ours does not "
-            "name its hosts; list hosts in the cluster file, or give --hosts FILE\n",
+            "name its hosts; list hosts in the cluster file (in each node "
+            "group, as in hosts: node[01-16]), or give --hosts FILE with one a line\n",
         )
         named = export(format, f"{format}.out", *job, hosts=str(hosts))
         assert named.code == 0, named.stderr

@@ -35,6 +35,8 @@ def check_scenario(case: Case, *, deep: bool = True) -> None:
     if ran.code == 2:
         _check_refusal(case, ran)
         return
+    if ran.code == 1 and "while the inputs were read" in ran.stderr:
+        return
     document = case.document(ran)
     if document is None:
         return

@@ -98,12 +98,16 @@ def test_a_search_that_was_cut_short_says_how_far_it_got(samples: Samples) -> No
     )
     text = " ".join(as_text(search_report(samples.inputs(), found)).split())
     assert (
-        "stopped by time limit, gap 3.2% from combinations that were not priced; no plan can be "
-        "below 29.10 s." in text
+        "stopped by time limit; plan 1 is the best, all 3 are within 3.20% of the best under the "
+        "model; the gap is from combinations that were not priced, and no plan takes less than "
+        "30.00 s." in text
     )
     interrupted = replace(found, stopped=Stopped.INTERRUPTED, bound_s=None)
     text = " ".join(as_text(search_report(samples.inputs(), interrupted)).split())
-    assert "priced in full; interrupted, gap 3.2% from combinations that were not priced." in text
+    assert "priced in full; interrupted; plan 1 is the best, all 3 are within 3.20%" in text
+    unbounded = replace(found, combination_gap=1.0, best_gap=1.0, bound_s=None)
+    text = " ".join(as_text(search_report(samples.inputs(), unbounded)).split())
+    assert "stopped by time limit before all plans were bounded." in text
 
 
 def test_the_first_line_is_whole_however_long_the_answer(samples: Samples) -> None:

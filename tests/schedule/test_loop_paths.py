@@ -111,12 +111,10 @@ def random_seconds(rng: np.random.Generator, p: int, v: int) -> Seconds:
 
 def lengths(paths: LoopPaths, seconds: Seconds, microbatches: int) -> Floats:
     """[J]: seconds of paths with so many microbatches more."""
-    alone = paths.each(len(seconds.reduction))
-    more = alone.groups_more(np.array([float(microbatches)]))
-    found = (paths.forward + more) @ seconds.forward.T.ravel()
-    found += (paths.backward + more) @ seconds.backward.T.ravel()
-    found += (paths.forward_sends + paths.waits[0] * more[:, :-1]) @ seconds.there
-    found += (paths.backward_sends + paths.waits[1] * more[:, 1:]) @ seconds.back
+    visits = paths.longer(np.array([microbatches / len(seconds.reduction)]))
+    found = visits.forward @ seconds.forward.T.ravel()
+    found += visits.backward @ seconds.backward.T.ravel()
+    found += visits.forward_sends @ seconds.there + visits.backward_sends @ seconds.back
     return np.asarray(found + seconds.reduction[paths.end])
 
 
@@ -127,5 +125,6 @@ def test_equal_chunks_and_free_sends_make_the_last_stage_decide() -> None:
         forward_s=np.ones((4, 3)), backward_s=np.full((4, 3), 2.0), sends="asynchronous"
     )
     paths = loop_paths(schedule, "asynchronous")
-    found = paths.forward.sum(axis=1) + 2 * paths.backward.sum(axis=1)
+    visits = paths.longer(np.zeros(1))
+    found = visits.forward.sum(axis=1) + 2 * visits.backward.sum(axis=1)
     assert found.max() == pytest.approx(simulate(schedule, durations).span_s)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from planner.calibration.tunable import Constants, Tunable, rounded
 from planner.serving.estimate import forget_prices
 from planner.serving.scenario import WEIGHT_BYTES
-from planner.specs.engine import EngineProfile, KernelLaw, KernelTable, PromptLaw, ReadingLaw
+from planner.specs.engine import EngineProfile
+from planner.specs.engine_kernels import KernelLaw, KernelTable, PromptLaw, ReadingLaw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

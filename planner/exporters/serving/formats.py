@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from planner.exporters.serving import manifests, scripts
+from planner.exporters.serving import manifests, scripts, sglang, trtllm, vllm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from planner.exporters.serving.job import ServingExport
 
@@ -31,3 +31,13 @@ SERVING_FORMATS = MappingProxyType(
         "llm-d": ServingFormat(write=manifests.as_llm_d, file="llm-d.yaml"),
     }
 )
+
+_LONGER = MappingProxyType(
+    {"vllm": vllm.LONGER, "sglang": sglang.LONGER, "trtllm": trtllm.LONGER},
+)
+
+
+def serving_notes(job: ServingExport) -> Iterator[str]:
+    """What else the user has to do so that a plan runs."""
+    if job.beyond is not None:
+        yield f"requests of {job.beyond}: {_LONGER.get(job.engine, 'engines may refuse them')}"

@@ -23,11 +23,11 @@ ROUTER_PORT, FIRST_PORT = 8000, 8100
 class ServingExport:
     """`engine`: the one whose arguments it writes; `model`: its name here, which stands for a
     checkpoint that the user has; `mixture`: whether it has experts; `longest`: tokens of the
-    longest prompt with its answer; `node_devices`: devices of one node, by node group;
-    `block_tokens`: of one block of the KV cache; `chunked`: a prompt may be split over steps;
-    `drafts`: as the load states them, by a checkpoint in `DRAFT_MODEL` where another model writes
-    them; `experts`: of every layer, as devices hold them, by expert degree, where they do not lie
-    in their order."""
+    longest prompt with its answer, `beyond` in words where the model is made for fewer;
+    `node_devices`: devices of one node, by node group; `block_tokens`: of one block of the KV
+    cache; `chunked`: a prompt may be split over steps; `drafts`: as the load states them, by a
+    checkpoint in `DRAFT_MODEL` where another model writes them; `experts`: of every layer, as
+    devices hold them, by expert degree, where they do not lie in their order."""
 
     title: str
     plan: ServingPlan
@@ -38,6 +38,7 @@ class ServingExport:
     node_devices: Mapping[str, int]
     block_tokens: int
     chunked: bool
+    beyond: str | None = None
     drafts: Drafts | None = None
     experts: Mapping[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from planner.plan.serving import ServingPool
 
 TARGET = "sglang"
+LONGER = "SGLang starts only with SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN=1 in its environment"
+"""What requests longer than the model is made for take (sglang/srt/configs/model_config.py)."""
 _LONGEST_ARGUMENT = 2**17
 """Bytes of one argument of a program on Linux (linux/include/uapi/linux/binfmts.h,
 MAX_ARG_STRLEN)."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from planner.plan.serving import ServingPool
 
 TARGET = "trtllm-serve"
+LONGER = "TensorRT-LLM refuses what is longer than the checkpoint's configuration allows"
+"""Of requests longer than the model is made for (_torch/pyexecutor/model_engine.py)."""
 PLACEMENT = "EXPERT_PLACEMENT"
 """Stands for the file that says which experts each device holds."""
 KV = {"bf16": "auto", "fp8": "fp8"}

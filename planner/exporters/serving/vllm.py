@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from planner.plan.serving import ServingPool
 
 TARGET = "vllm serve"
+LONGER = "vLLM starts only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 in its environment"
+"""What requests longer than the model is made for take (vllm/config/model.py)."""
 KV = {"bf16": "auto", "fp8": "fp8"}
 TRANSFER = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 

@@ -2,7 +2,8 @@
 
 A microbatch comes to a stage, forward or on its way back. The stage does all passes from there to
 its last ones of a chunk, in its order. The last microbatch then goes the rest of its way, or the
-stage ends with its gradient reduction. Letters:
+stage ends with its gradient reduction. Whole groups of p microbatches more make each path longer by
+all passes of its stage that they bring. Letters:
 J paths, p stages, v chunks of a stage, V = p · v chunks in the order in which a microbatch visits
 them.
 """
@@ -10,7 +11,7 @@ them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,90 +23,47 @@ if TYPE_CHECKING:
     from planner.schedule.passes import Schedule
 
 
+class Visits(NamedTuple):
+    """How often each path runs the forwards and backwards of every chunk, [J, V], and every send,
+    [J, V − 1] each way."""
+
+    forward: Floats
+    backward: Floats
+    forward_sends: Floats
+    backward_sends: Floats
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LoopPaths:
-    """How often each path runs the forwards and backwards of every chunk, [J, V], and every send,
-    [J, V − 1] each way; the stage whose order it follows and the one with whose reduction it ends,
-    [J]. `waits`: whether stages wait for their own messages there and back."""
+    """`visits` [J, 4 · V − 2]: the columns of `Visits`, one after the other; `cycle`: the same of
+    what every p microbatches more add to each path. `end` [J]: the stage with whose reduction it
+    ends."""
 
-    forward: Floats
-    backward: Floats
-    forward_sends: Floats
-    backward_sends: Floats
-    stage: Ints
+    visits: Floats
+    cycle: Floats
     end: Ints
-    waits: tuple[bool, bool]
 
     def __len__(self) -> int:
-        return len(self.stage)
+        return len(self.end)
 
     def some(self, which: Ints) -> LoopPaths:
-        return LoopPaths(
-            forward=self.forward[which],
-            backward=self.backward[which],
-            forward_sends=self.forward_sends[which],
-            backward_sends=self.backward_sends[which],
-            stage=self.stage[which],
-            end=self.end[which],
-            waits=self.waits,
+        return LoopPaths(visits=self.visits[which], cycle=self.cycle[which], end=self.end[which])
+
+    @classmethod
+    def joined(cls, *parts: LoopPaths) -> LoopPaths:
+        """Those of one schedule together."""
+        return cls(
+            visits=np.concatenate([part.visits for part in parts]),
+            cycle=np.concatenate([part.cycle for part in parts]),
+            end=np.concatenate([part.end for part in parts]),
         )
 
-    def joined(self, more: LoopPaths) -> LoopPaths:
-        """With those of `more`, of the same schedule."""
-        return LoopPaths(
-            forward=np.concatenate((self.forward, more.forward)),
-            backward=np.concatenate((self.backward, more.backward)),
-            forward_sends=np.concatenate((self.forward_sends, more.forward_sends)),
-            backward_sends=np.concatenate((self.backward_sends, more.backward_sends)),
-            stage=np.concatenate((self.stage, more.stage)),
-            end=np.concatenate((self.end, more.end)),
-            waits=self.waits,
-        )
-
-    def each(self, stages: int) -> AveragePaths:
-        """Every path as an average of its own."""
-        stage_of = np.arange(self.forward.shape[1]) % stages
-        return AveragePaths(
-            forward=self.forward,
-            backward=self.backward,
-            forward_sends=self.forward_sends,
-            backward_sends=self.backward_sends,
-            at_stage=(self.stage[:, None] == stage_of).astype(np.float64),
-            at_end=(self.end[:, None] == stage_of).astype(np.float64),
-            waits=self.waits,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AveragePaths:
-    """The same of averages of paths, [A, V] and [A, V − 1]; `at_stage` and `at_end` [A, V]: the
-    shares of the paths that follow the order of a chunk's stage, and of those that end with its
-    reduction."""
-
-    forward: Floats
-    backward: Floats
-    forward_sends: Floats
-    backward_sends: Floats
-    at_stage: Floats
-    at_end: Floats
-    waits: tuple[bool, bool]
-
-    def averaged(self, shares: Floats) -> AveragePaths:
-        """The one average of these, [A], with such shares."""
-        return AveragePaths(
-            forward=shares[None] @ self.forward,
-            backward=shares[None] @ self.backward,
-            forward_sends=shares[None] @ self.forward_sends,
-            backward_sends=shares[None] @ self.backward_sends,
-            at_stage=shares[None] @ self.at_stage,
-            at_end=shares[None] @ self.at_end,
-            waits=self.waits,
-        )
-
-    def groups_more(self, microbatches: Floats) -> Floats:
-        """[A, V]: passes in addition where whole groups add so many `microbatches` [A or 1]: those
-        of a path's stage, whose steady phase is longer by them."""
-        return np.asarray(microbatches[:, None] * self.at_stage)
+    def longer(self, groups: Floats) -> Visits:
+        """Visits with so many `groups` [J or 1] of p microbatches more, or of the only path with
+        as many as each of [N] says."""
+        visits = self.visits + groups[:, None] * self.cycle
+        chunks = (visits.shape[1] + 2) // 4
+        return Visits(*np.split(visits, (chunks, 2 * chunks, 3 * chunks - 1), axis=1))
 
 
 def loop_paths(schedule: Schedule, sends: Sends) -> LoopPaths:
@@ -115,9 +73,10 @@ def loop_paths(schedule: Schedule, sends: Sends) -> LoopPaths:
     place = np.arange(p * v)
     everything = np.ones(p * v, dtype=np.bool_)
     nothing = ~everything
-    found: list[tuple[Floats, Floats, Floats, Floats, int, int]] = []
+    found: list[tuple[Floats, Floats, int]] = []
     for stage in range(p):
         walk = _Walk.of(schedule, stage, sends)
+        cycle = stage_cycle(p, v, stage, sends)
         for chunk in range(v):
             position = chunk * p + stage
             before, after = place < position, place > position
@@ -125,38 +84,35 @@ def loop_paths(schedule: Schedule, sends: Sends) -> LoopPaths:
                 (walk.first[0][chunk], before, nothing),
                 (walk.first[1][chunk], everything, after),
             )
-            ends = [
+            finishes = [
                 (walk.last[1][chunk], nothing, before, 0),
                 (walk.last[0][chunk], after, everything, 0),
             ]
             if chunk == 0:
-                ends.append((walk.last[1][0], nothing, nothing, stage))
+                finishes.append((walk.last[1][0], nothing, nothing, stage))
             for first, come_there, come_back in begins:
-                for last, go_there, go_back, end in ends:
+                for last, go_there, go_back, end in finishes:
                     if last < first:
                         continue
                     there, back, sent_there, sent_back = walk.between(first, last)
-                    found.append(
-                        (
-                            there + come_there + go_there,
-                            back + come_back + go_back,
-                            # A way ends with the message to what follows it.
-                            sent_there + come_there[:-1] + go_there[1:],
-                            sent_back + come_back[1:] + go_back[:-1],
-                            stage,
-                            end,
-                        )
+                    visits = (
+                        there + come_there + go_there,
+                        back + come_back + go_back,
+                        # A way ends with the message to what follows it.
+                        sent_there + come_there[:-1] + go_there[1:],
+                        sent_back + come_back[1:] + go_back[:-1],
                     )
-    columns = [np.array(column) for column in zip(*found, strict=True)]
-    return LoopPaths(
-        forward=columns[0],
-        backward=columns[1],
-        forward_sends=columns[2],
-        backward_sends=columns[3],
-        stage=columns[4],
-        end=columns[5],
-        waits=(sends in ("blocking", "paired"), sends == "blocking"),
-    )
+                    found.append((np.concatenate(visits), cycle, end))
+    visited, cycles, ends = (np.array(column) for column in zip(*found, strict=True))
+    return LoopPaths(visits=visited, cycle=cycles, end=ends)
+
+
+def stage_cycle(stages: int, chunks: int, stage: int, sends: Sends) -> Floats:
+    """[4 · V − 2]: what a group of p microbatches brings to a stage, in the columns of `Visits`:
+    passes, and messages that it waits for."""
+    passes = np.where(np.arange(stages * chunks) % stages == stage, float(stages), 0.0)
+    waits_there, waits_back = sends in ("blocking", "paired"), sends == "blocking"
+    return np.concatenate((passes, passes, waits_there * passes[:-1], waits_back * passes[1:]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

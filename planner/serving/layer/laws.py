@@ -18,7 +18,7 @@ from planner.serving.scenario import WEIGHT_BYTES
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.serving.scenario import ServingScenario
-    from planner.specs.engine import KernelLaw
+    from planner.specs.engine_kernels import KernelLaw
 
 ACTIVATION_BYTES = WEIGHT_BYTES["bf16"]
 

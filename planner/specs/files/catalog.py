@@ -47,7 +47,7 @@ def folder(kind: Kind) -> Path:
 
 
 def general_file(
-    kind: Kind | Literal["checkpoints", "generations", "serving", "unpriced"],
+    kind: Kind | Literal["checkpoints", "containers", "generations", "serving", "unpriced"],
 ) -> Path:
     """The file of general values for files of a kind."""
     return _root() / "defaults" / f"{kind}.yaml"

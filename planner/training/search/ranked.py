@@ -20,7 +20,7 @@ from planner.training.confidence.interval import tie_margin, tied
 from planner.training.scenario import resized
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.bounding.tables import GrowingTable
-from planner.training.search.gaps import best_gap, placement_gap
+from planner.training.search.gaps import Gaps
 from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.bounds import WorkBounds, below
 from planner.training.search.idle.nodes import may_idle
@@ -177,24 +177,11 @@ class _Search:
         plans = self._ranked(self.listed)
         settled = cut is None and all(run.space.complete and run.done for run in self.runs)
         bound = self._bound()
-        gap = 0.0 if settled else 1.0
         values = [self.objective.value(one.estimate) for one in plans]
-        if values and settled:
-            gap = max(0.0, 1 - bound / values[-1])
-        elif settled and self.rest < inf:
-            gap = 1.0
-        layout_gap = 0.0
-        for run in self.runs if values else ():
-            as_slow_s = self.objective.step_s(run.scenario, values[-1])
-            layout_gap = max(layout_gap, run.layout_gap(as_slow_s))
-        hosts_gap = max(map(placement_gap, plans), default=0.0)
-        layouts = (
-            self.objective.least(run.scenario, run.layouts_bound_s)
-            for run in self.runs
-            if run.layouts_bound_s < inf
-        )
-        known = values and settled
-        proven = settled and not (gap or layout_gap or hosts_gap)
+        gaps = Gaps.unknown()
+        if settled and (values or self.rest == inf):
+            gaps = self._gaps(plans, values, bound)
+        proven = settled and gaps.none
         run = next(iter(self.runs), None) or SearchRun(
             scenario=self.scenario, restrictions=self.restrictions, top=self.top
         )
@@ -204,15 +191,11 @@ class _Search:
             fitting=sum(one.num_fitting for one in self.runs),
             refined=sum(one.refined for one in self.runs),
             settled=settled,
-            combination_gap=gap,
-            modules_open=any(
-                run.modules_bound_s < inf
-                and self.objective.least(run.scenario, run.modules_bound_s) <= bound
-                for run in self.runs
-            ),
-            placement_gap=hosts_gap,
-            best_gap=best_gap(plans, values, (bound, *layouts)) if known else gap,
-            layout_gap=layout_gap,
+            combination_gap=max(gaps.combination, gaps.modules),
+            modules_open=gaps.modules > gaps.combination,
+            placement_gap=gaps.placement,
+            best_gap=gaps.best,
+            layout_gap=gaps.layout,
             bound_s=bound if self.objective.by == "step" and bound < inf else None,
             stopped=cut or (Stopped.PROVEN if proven else Stopped.WORK_LIMIT),
             tied_within=tie_margin(),
@@ -229,6 +212,23 @@ class _Search:
                 values=tuple(values),
                 bound=None if bound == inf else bound,
             ),
+        )
+
+    def _gaps(self, plans: Sequence[RankedPlan], values: Sequence[float], bound: float) -> Gaps:
+        """Of a search that came to its end."""
+        worst = max(values, default=inf)
+        limits = [(run, self.objective.step_s(run.scenario, worst)) for run in self.runs]
+        return Gaps.of(
+            plans,
+            values,
+            unlisted=bound,
+            modules=max((run.modules_gap(slow_s) for run, slow_s in limits), default=0.0),
+            layout=max((run.layout_gap(slow_s) for run, slow_s in limits), default=0.0),
+            floors=[
+                self.objective.least(run.scenario, run.least_s)
+                for run in self.runs
+                if run.least_s < inf
+            ],
         )
 
     def _ranked(self, plans: Sequence[RankedPlan]) -> tuple[RankedPlan, ...]:

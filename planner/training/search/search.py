@@ -15,7 +15,7 @@ from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin, tied
 from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
-from planner.training.search.gaps import best_gap, placement_gap
+from planner.training.search.gaps import Gaps
 from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.batches import near_batches
 from planner.training.search.idle.bounds import WorkBounds
@@ -89,12 +89,15 @@ def search(
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
     check_choices(restrictions, scenario.job.software)
+    looks_at_fewer = idle and may_idle(scenario)
+    may_look = looks_at_fewer or (idle and may_leave_out(scenario))
     run = SearchRun(
         scenario=scenario,
         restrictions=restrictions,
         top=top,
         budget=budget,
         solver=solver or Solver(),
+        alone=not may_look,
         progress=progress,
         layout=layout,
         improve=improve,
@@ -108,7 +111,7 @@ def search(
     switches: tuple[SwitchWorth, ...] = ()
     modules: Change | None = None
     cut = None
-    smaller = FewerNodes(run=run, sizes=sizes) if idle and may_idle(scenario) else None
+    smaller = FewerNodes(run=run, sizes=sizes) if looks_at_fewer else None
     empty: RuleError | None = None
     batches: tuple[NearBatch, ...] = ()
 
@@ -250,21 +253,21 @@ def _result(
     runs = (run, *(one for one in opened if one.space.complete))
     complete = run.space.complete
     settled = all(one.space.complete and one.done for one in (run, *opened))
-    bound_s = _bound_s(runs, smaller)
-    gap, layout_gap = 0.0, 0.0
-    if plans and complete:
-        slowest_s = plans[-1].estimate.step_s
-        gap = 0.0 if bound_s is None else max(0.0, 1 - bound_s / slowest_s)
-        layout_gap = max(one.layout_gap(slowest_s) for one in runs)
-    elif not settled:
-        gap = 1.0
-    gap_of_best = gap
-    if plans and complete:
+    unlisted_s = _unlisted_s(runs, smaller)
+    least_s = min((unlisted_s, *(one.least_s for one in runs)))
+    gaps = Gaps.unknown()
+    if complete and (plans or settled):
         steps_s = [one.estimate.step_s for one in plans]
-        bounds_s = [inf if bound_s is None else bound_s, *(one.layouts_bound_s for one in runs)]
-        gap_of_best = best_gap(plans, steps_s, bounds_s)
-    hosts_gap = max(map(placement_gap, plans), default=0.0)
-    proven = settled and not (gap or layout_gap or hosts_gap)
+        slowest_s = max(steps_s, default=inf)
+        gaps = Gaps.of(
+            plans,
+            steps_s,
+            unlisted=unlisted_s,
+            modules=max(one.modules_gap(slowest_s) for one in runs),
+            layout=max(one.layout_gap(slowest_s) for one in runs),
+            floors=[one.least_s for one in runs],
+        )
+    proven = settled and gaps.none
     stopped = Stopped.PROVEN if proven else Stopped.WORK_LIMIT
     if cut is not None and not (proven and plans and cut is Stopped.TIME_LIMIT):
         stopped = cut
@@ -274,12 +277,12 @@ def _result(
         fitting=sum(one.num_fitting for one in runs),
         refined=sum(one.refined for one in runs),
         settled=settled,
-        combination_gap=gap,
-        modules_open=bound_s is not None and any(one.modules_bound_s <= bound_s for one in runs),
-        placement_gap=hosts_gap,
-        layout_gap=layout_gap,
-        best_gap=gap_of_best,
-        bound_s=bound_s if complete else None,
+        combination_gap=max(gaps.combination, gaps.modules),
+        modules_open=gaps.modules > gaps.combination,
+        placement_gap=gaps.placement,
+        layout_gap=gaps.layout,
+        best_gap=gaps.best,
+        bound_s=least_s if complete and least_s < inf else None,
         stopped=stopped,
         tied_within=tie_margin(),
         space=space_report(run.space.enumeration, restrictions),
@@ -291,15 +294,14 @@ def _result(
     )
 
 
-def _bound_s(runs: Sequence[SearchRun], smaller: FewerNodes | None) -> float | None:
+def _unlisted_s(runs: Sequence[SearchRun], smaller: FewerNodes | None) -> float:
     """Seconds that no combination takes less than that was not refined, on any number of nodes;
-    None where there is no other."""
+    infinite where there is no other."""
     rest_s = inf
     if smaller is not None and smaller.rest_s is not None:
         rest_s = min((smaller.rest_s, *(one.enough_s for one in runs)))
     bounds = [one.bound_s for one in runs if one.bound_s is not None]
-    bound_s = min((*bounds, rest_s))
-    return None if bound_s == inf else bound_s
+    return min((*bounds, rest_s))
 
 
 def _nodes(smaller: FewerNodes, plans: Sequence[RankedPlan]) -> NodeCounts:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from planner.specs.engine import EngineProfile, ExpertLaw, Gather, KernelTable, Untuned
+    from planner.specs.engine import EngineProfile, Gather
+    from planner.specs.engine_kernels import ExpertLaw, KernelTable, Untuned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from planner.specs.engine import ExpertLaw, Gather, Untuned
+from planner.specs.engine import Gather
+from planner.specs.engine_kernels import ExpertLaw, Untuned
 from planner.specs.files import catalog
 from planner.specs.files.fields import Count, Fraction, Input, RequestsPerSecond, Seconds, Text
 from planner.specs.files.problems import validate

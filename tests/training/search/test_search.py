@@ -81,7 +81,12 @@ def test_sequence_parallel_on_leaves_tensor_one_in(scenario_of: Callable[..., Sc
 def test_progress_is_told(scenario: Scenario) -> None:
     told: list[Progress] = []
     result = search(scenario, top=2, progress=told.append)
-    assert list(dict.fromkeys(one.phase for one in told)) == ["bounding", "refining"]
+    assert list(dict.fromkeys(one.phase for one in told)) == [
+        "bounding",
+        "refining",
+        "layouts",
+        "modules",
+    ]
     assert told[-1].candidates == result.candidates
     assert told[-1].fitting == result.fitting
     assert told[-1].refined == result.refined

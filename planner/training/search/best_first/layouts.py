@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import BestPlans
-    from planner.training.search.best_first.refine import Refinement
+    from planner.training.search.best_first.layout_walk import KnownPlans, LayoutWalk
     from planner.training.search.bounding.fitting import Fitting
     from planner.training.search.layouts.choose import LayoutImprover
 
@@ -121,25 +121,26 @@ def improve_layouts(
     scenario: Scenario,
     table: CostTable,
     groups: Sequence[Fitting],
-    walk: Refinement,
-    best: BestPlans,
+    walk: LayoutWalk,
+    best: KnownPlans,
     improve: LayoutImprover,
     *,
     budget: Budget,
     report: Callable[[], None],
+    priced_as: Scenario | None = None,
 ) -> LayoutBounds:
-    """Give combinations better layouts. `table` and the bounds of the groups are of the ideal
-    scenario; `report` is called before each layout is solved for.
+    """Give combinations better layouts. `table` and the bounds of the groups are of `priced_as`,
+    else of the ideal scenario; `report` is called before each layout is solved for.
 
     Raises: OutOfTime when there was no time to try any.
     """
-    ideal = scenario.ideal
+    ideal = priced_as or scenario.ideal
     opened, unopened_s = _opened(ideal, table, groups, walk, best.slowest_s, budget)
     exact = _has_program(groups, opened.index)
     usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
     wanted = opened.others_s < best.slowest_s
     bounds_s, known = _every_layout(ideal, table, groups, opened, wanted)
-    programs = LayoutPrograms(scenario, table, walk, best, budget)
+    programs = LayoutPrograms(scenario, ideal, table, walk, best, budget)
     rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
     spreads = Spreads(
         scenario=ideal,
@@ -250,7 +251,7 @@ def _opened(
     ideal: Scenario,
     table: CostTable,
     groups: Sequence[Fitting],
-    walk: Refinement,
+    walk: LayoutWalk,
     below_s: float,
     budget: Budget,
 ) -> tuple[_Opened, float]:
@@ -274,7 +275,7 @@ def _open(
     table: CostTable,
     groups: Sequence[Fitting],
     indices: NDArray[np.int64],
-    walk: Refinement,
+    walk: LayoutWalk,
     budget: Budget,
 ) -> _Opened:
     first, owners = _first(groups), _owners(groups, indices)

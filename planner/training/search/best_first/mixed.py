@@ -121,6 +121,9 @@ class MixedRefinement(Refinement):
         elif not self._best.full:
             self._close(opened, solved)
         elif opened.bound_s < inf:
+            # A plan that is much faster than the best leaves less to be solved for.
+            if solved.least_s < (1 - NEAR_FIRST) * self._best.first_s:
+                self._price(opened, solved)
             self._solved[opened.index] = solved
             self._queue.push(replace(opened, simulated=True))
 
@@ -136,8 +139,7 @@ class MixedRefinement(Refinement):
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
         if plan.dispatcher is not None:
             passes = self._passes_s(opened.index, plan)
-            candidate_s = min((one.least_s for one in solved.candidates), default=inf)
-            self._dispatchers.note(opened.index, plan, passes, opened.bound_s, candidate_s)
+            self._dispatchers.note(opened.index, plan, passes, opened.bound_s, solved.least_s)
 
     def _passes_s(self, index: int, plan: Plan) -> Floats:
         if index not in self._passes:

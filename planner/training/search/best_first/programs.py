@@ -3,17 +3,17 @@ change the best plans."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.budget import OutOfTime
 from planner.solver import Solver
-from planner.training.estimate import batch_of_one, shard_of
 from planner.training.search.mixed.combination import solve_alike, tables_alike
 from planner.training.search.mixed.known_paths import KnownPaths
 from planner.training.search.mixed.typed import TypedCombination
-from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
-    from planner.training.search.best_first.best import BestPlans
-    from planner.training.search.best_first.refine import Refinement
+    from planner.training.search.best_first.layout_walk import KnownPlans, LayoutWalk
     from planner.training.search.mixed.program import CombinationTables
 
 SOLVED = 256
@@ -63,12 +62,14 @@ class LayoutPrograms:
     def __init__(
         self,
         scenario: Scenario,
+        ideal: Scenario,
         table: CostTable,
-        walk: Refinement,
-        best: BestPlans,
+        walk: LayoutWalk,
+        best: KnownPlans,
         budget: Budget,
     ) -> None:
-        """`table` is of the ideal scenario."""
+        """`table` is of the `ideal` scenario."""
+        self._ideal = ideal
         self._scenario, self._walk, self._best, self._budget = scenario, walk, best, budget
         self._table = table
         self.solver = Solver()
@@ -164,8 +165,8 @@ class LayoutPrograms:
 
     def _stated(self, one: Unsolved, below_s: float) -> tuple[TypedCombination, CombinationTables]:
         plan = self._walk.plan(one.index, one.recomputed)
-        ideal = self._scenario.ideal
-        table = self._table.some([self._table.shards.index(shard_of(plan))])
-        batch = batch_of_one(plan, 0, stage_load(ideal.model, ideal.kinds, plan.stages))
-        of = TypedCombination.of(ideal, plan, table, batch, (table,), free=True)
+        batch = self._walk.batch(one.index, plan)
+        table = self._table.some(batch.row)
+        batch = replace(batch, row=np.zeros(1, dtype=np.int64))
+        of = TypedCombination.of(self._ideal, plan, table, batch, (table,), free=True)
         return of, tables_alike(of, below_s)

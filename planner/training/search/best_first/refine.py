@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from planner.budget import Budget
     from planner.plan import Plan
+    from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.combinations import Combinations
@@ -134,12 +135,17 @@ class Refinement:
         kept = self._best.of(index)
         return self._combinations.plan(index, recomputed_layers) if kept is None else kept.plan
 
+    def batch(self, index: int, plan: Plan) -> Batch:
+        """A plan of a combination as a batch, which points into the table of costs."""
+        load = stage_load(self._scenario.model, self._scenario.kinds, plan.stages)
+        return batch_of_one(plan, self._table.shards.index(shard_of(plan)), load)
+
     def replace(self, index: int, plan: Plan) -> None:
         """Let a combination have a plan with another stage layout, if that is faster. Raises:
         OutOfTime."""
         scenario, table = self._scenario, self._table
         load = stage_load(scenario.model, scenario.kinds, plan.stages)
-        batch = batch_of_one(plan, table.shards.index(shard_of(plan)), load)
+        batch = self.batch(index, plan)
         if self._ideal is scenario:
             simulated = slowest_spans(scenario, table, with_ahead(scenario, table, batch))
             known = self._best.of(index)

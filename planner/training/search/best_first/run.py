@@ -55,13 +55,18 @@ PLACED = 128
 TRYING = 0.8
 """Share of what is left of a time limit that bounding keeps when something is priced before."""
 
+NONE_LEFT = LayoutBounds(of_combination_s={}, others_s=inf)
+"""Where everything was priced."""
+
 SCOUTED = 12
 """Combinations of which some are refined first where nodes are not alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a search is. `phase` is bounding, refining or explaining."""
+    """Where a search is. `phase` is bounding, refining, layouts, modules, fewer or explaining. No
+    plan, of whatever part of the search, takes less than `bound_s`; None where that is not
+    known."""
 
     phase: str
     candidates: int
@@ -78,7 +83,9 @@ class SearchRun:
     bound before the step that is under way: one that is cut short may have lost what it was working
     on. Where placing takes long, `first_found` is called with the first plan. Plans that take
     `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
-    same. `proves`: whether `refine` proves the hosts of the best plan; else `prove_hosts` does."""
+    same. `alone`: no other run may find a better plan. Without `moves_layers`, stage layouts other
+    than the default are not looked for, and count in the gap. `proves`: whether `refine` proves the
+    hosts of the best plan; else `prove_hosts` does."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -96,20 +103,21 @@ class SearchRun:
     priced: GrowingTable | None = None
     known: KnownShards | None = None
     proves: bool = True
+    alone: bool = True
+    moves_layers: bool = True
     done: bool = False
     space: BoundedSpace = field(init=False)
     best: BestPlans = field(init=False)
     gains: dict[int, float] = field(init=False, default_factory=dict)
     bound_s: float | None = field(init=False, default=None)
     layout_bounds: LayoutBounds | None = field(init=False, default=None)
-    modules_bound_s: float = field(init=False, default=np.inf)
-    """No choice of modules that was not priced takes less; in `bound_s` too."""
+    module_bounds: LayoutBounds | None = field(init=False, default=None)
+    """Of choices of modules that were not priced, with any layout; None where nothing is known."""
     _walk: Refinement | None = field(init=False, default=None)
     _placed_by: PlacementSearch | None = field(init=False, default=None)
     _listed: ListedPlans | None = field(init=False, default=None)
     _tried: int = field(init=False, default=0)
     """Combinations priced before the walk over them."""
-    _modules_counted: bool = field(init=False, default=False)
     _with_modules_s: float | None = field(init=False, default=None)
     """What no combination undercuts with any choice of modules, where that is known."""
     _half_s: float = field(init=False)
@@ -146,13 +154,15 @@ class SearchRun:
         self.bound_s = space.bound_s
         if self.may_fit:
             self.layout_bounds = LayoutBounds(of_combination_s={}, others_s=space.others_s)
+        if not may_choose_modules(self.scenario, self.restrictions):
+            self.module_bounds = NONE_LEFT
 
     def refine(self) -> None:
         """Refine, best bound first, until the best are proven or the work is done.
 
         Raises: OutOfTime.
         """
-        if self.budget.left_s < np.inf:
+        if self.budget.left_s < np.inf or (self.alone and self.progress is not None):
             self._bound_modules()
         combinations = Combinations(scenario=self.scenario, groups=self.space.may_fit)
         placements = self._placed_by = self._placements()
@@ -201,8 +211,7 @@ class SearchRun:
         if self._placed_by is None or self._walk is None:
             return
         prove_placements(self.scenario, self.best, self._placed_by, self.budget)
-        rest_s = self._walk.bound_s
-        self.bound_s = min(self.modules_bound_s, np.inf if rest_s is None else rest_s)
+        self.bound_s = self._walk.bound_s
         self._note_gains()
 
     def _note_gains(self) -> None:
@@ -245,6 +254,19 @@ class SearchRun:
         none."""
         return inf if self.layout_bounds is None else self.layout_bounds.least_s
 
+    def modules_gap(self, slowest_s: float) -> float:
+        """The same of choices of modules."""
+        known = self._modules_known
+        return 1.0 if known is None else known.gap(self.best, slowest_s)
+
+    @property
+    def least_s(self) -> float:
+        """Seconds that no plan takes less than that was not priced; 0 where nothing is known."""
+        modules = self._modules_known
+        combinations_s = np.inf if self.bound_s is None else self.bound_s
+        modules_s = 0.0 if modules is None else modules.least_s
+        return min(combinations_s, self.layouts_bound_s, modules_s)
+
     @property
     def may_fit(self) -> bool:
         """Whether any combination may fit."""
@@ -274,9 +296,25 @@ class SearchRun:
                 fitting=self.num_fitting,
                 refined=self.refined,
                 best_step_s=kept[0].step_s if kept else None,
-                bound_s=None if self._walk is None else self._walk.bound_s,
+                bound_s=self._known_s,
             )
         )
+
+    @property
+    def _modules_known(self) -> LayoutBounds | None:
+        nothing = self.space.complete and not self.may_fit
+        return NONE_LEFT if nothing else self.module_bounds
+
+    @property
+    def _known_s(self) -> float | None:
+        """No plan takes less; None where that is not known."""
+        modules = self._modules_known
+        modules_s = self._with_modules_s if modules is None else modules.least_s
+        if not self.alone or self._walk is None or modules_s is None:
+            return None
+        walked_s = np.inf if self._walk.bound_s is None else self._walk.bound_s
+        listed_s = min((one.bound_s for one in self.best.kept), default=np.inf)
+        return min(walked_s, self.layouts_bound_s, modules_s, listed_s)
 
     @property
     def _fastest_listed(self) -> Priced | None:
@@ -320,7 +358,7 @@ class SearchRun:
         return time is not None and time.compute_s + time.recompute_s > time.step_s / 2
 
     def _improve_layouts(self, walk: Refinement) -> None:
-        if self.improve is None or is_mixed(self.scenario.ideal):
+        if self.improve is None or not self.moves_layers or is_mixed(self.scenario.ideal):
             return
         self.layout_bounds = improve_layouts(
             self.scenario,
@@ -330,32 +368,35 @@ class SearchRun:
             self.best,
             self.improve,
             budget=self.budget,
-            report=partial(self.report, "refining"),
+            report=partial(self.report, "layouts"),
         )
 
     def count_modules(self) -> None:
-        """Where the search was ended before it chose modules: lower its bound to one that holds for
-        plans with these, too; to 0 where there was no time for that."""
-        if self.bound_s is None or not self.may_fit or self._modules_counted:
+        """Where the search was ended before it chose modules: bound plans with these in a simpler
+        way, by 0 where there was no time for that."""
+        if self._modules_known is not None or not self.space.complete:
             return
-        if self._with_modules_s is None:
-            with suppress(OutOfTime):
-                self._bound_modules()
-        self.bound_s = min(self.bound_s, self._with_modules_s or 0.0)
+        with suppress(OutOfTime):
+            self._bound_modules()
+        least_s = self._with_modules_s or 0.0
+        self.module_bounds = LayoutBounds(of_combination_s={}, others_s=least_s)
 
     def _bound_modules(self) -> None:
-        self._with_modules_s = np.inf
-        if may_choose_modules(self.scenario, self.restrictions):
-            self._with_modules_s = None
+        if self.module_bounds is None and self._with_modules_s is None:
             self._with_modules_s = least_with_modules_s(
                 self.scenario.ideal, self.space.growing.table, self.space.may_fit, self.budget
             )
 
     def _choose_modules(self) -> None:
-        if not may_choose_modules(self.scenario, self.restrictions):
+        if self.module_bounds is not None:
             return
         table, groups = self.space.growing.table, self.space.may_fit
-        rest_s = choose_modules(self.scenario, table, groups, self.best, budget=self.budget)
-        self.modules_bound_s, self._modules_counted = rest_s, True
-        if rest_s < np.inf:
-            self.bound_s = min(rest_s, np.inf if self.bound_s is None else self.bound_s)
+        self.module_bounds = choose_modules(
+            self.scenario,
+            table,
+            groups,
+            self.best,
+            self.improve if self.moves_layers else None,
+            budget=self.budget,
+            report=partial(self.report, "modules"),
+        )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from planner.solver import Solver
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
-    from planner.training.search.best_first.best import BestPlans
+    from planner.training.search.best_first.layout_walk import KnownPlans
     from planner.training.search.bounding.every_layout import LayoutStages
     from planner.training.search.bounding.fitting import Fitting
 
@@ -38,9 +38,9 @@ CHUNKS = 128
 with them."""
 
 
-SETTLED, FEW_CHUNKS = 200, 32
-"""The same of programs that simulations follow, which have many more rows: of so few chunks; one
-for each case where there are more."""
+SETTLED, PASSES = 150, 32768
+"""The same of rounds in which simulations are followed, each of which counts once more for every so
+many passes that are simulated; one for each case where there are more."""
 
 ROUNDS = 4
 """Of these in a row for one case."""
@@ -72,7 +72,7 @@ class Spreads:
     scenario: Scenario
     table: CostTable
     groups: Sequence[Fitting]
-    best: BestPlans
+    best: KnownPlans
     solver: Solver
     budget: Budget
     indices: Ints
@@ -126,7 +126,7 @@ class Spreads:
             cases = SpreadCases.of(self.scenario, self.table, batch, stages, at, below_s[at])
             parts.setdefault(shape, []).append(cases)
             rest_s[at] = np.inf
-        joined = {shape: SpreadCases.joined(some) for shape, some in parts.items()}
+        joined = {shape: SpreadCases.joined(some).raised(bounds_s) for shape, some in parts.items()}
         return [self._bounds(shape, cases) for shape, cases in joined.items() if len(cases)], rest_s
 
     def _raise_least(self, several: Sequence[SpreadBounds], known_s: Floats) -> None:
@@ -161,7 +161,7 @@ class Spreads:
                 return
             if not several[number].raise_bound(case, self.budget, rounds=ROUNDS):
                 closed.add((number, case))
-            left.spend(ROUNDS * max(1.0, several[number].chunks / FEW_CHUNKS) ** 2)
+            left.spend(ROUNDS * (1 + several[number].passes(case) / PASSES))
 
     def _in_groups(self, shape: tuple[str, int, int]) -> bool:
         schedule, pipeline, chunks = shape

@@ -89,6 +89,11 @@ class _Layers:
             needing = np.floor((replayed - rooms.over[..., 0]) / rooms.each[..., 0] + _ROUNDING)
         return np.where(full[:, None], np.minimum(most, np.maximum(needing, replayed)), most)
 
+    @property
+    def roomy(self) -> _Layers:
+        endless = np.full_like(self.rooms.most, np.inf)
+        return replace(self, rooms=replace(self.rooms, most=endless))
+
     def some(self, which: Ints) -> _Layers:
         return replace(self, layer_s=self.layer_s[which], rooms=self.rooms.some(which))
 
@@ -147,6 +152,11 @@ class LayoutStages:
             chunks=batch.virtual_stages,
             full=full,
         )
+
+    @property
+    def roomy(self) -> LayoutStages:
+        """The same with memory for any number of layers."""
+        return replace(self, kinds=tuple(kind.roomy for kind in self.kinds))
 
     def some(self, which: Ints) -> LayoutStages:
         """Those of some of the combinations."""

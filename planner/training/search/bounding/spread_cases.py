@@ -81,6 +81,10 @@ class SpreadCases:
             }
         )
 
+    def raised(self, bounds_s: Floats) -> SpreadCases:
+        """With what is known of combinations, by index."""
+        return replace(self, least_s=np.maximum(self.least_s, bounds_s[self.combination]))
+
     @classmethod
     def of(
         cls,

@@ -1,4 +1,4 @@
-"""A spread of layers over chunks simulated, in whole layers or not.
+"""Spreads of layers over chunks simulated, in whole layers or not.
 
 Letters: p stages, v chunks of a stage, V = p · v chunks in the order in which a microbatch visits
 them.
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.simulation.simulate import Durations, simulate
+from planner.schedule.simulation.simulate import Durations, simulate_each
 from planner.training.search.bounding.spread_cases import fewest_layers
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.schedule.graph.compile import Sends
     from planner.schedule.passes import Schedule
-    from planner.schedule.simulation.timeline import Timeline
+    from planner.schedule.simulation.simulate import Simulations
     from planner.solver.division import Parts
     from planner.training.search.bounding.spread_cases import SpreadCases
 
@@ -25,27 +25,27 @@ HALVINGS = 40
 """Of the interval in which the even number of layers lies."""
 
 
-def simulated(cases: SpreadCases, schedule: Schedule, sends: Sends, spread: Floats) -> Timeline:
-    """The only one of `cases` with a `spread`: layers [V] beyond the fewest of every chunk, under
-    full recomputation followed by how many more of them are repeated."""
+def simulated(cases: SpreadCases, schedule: Schedule, sends: Sends, spreads: Floats) -> Simulations:
+    """The only one of `cases` with each of `spreads` [B, V or 2 · V]: layers beyond the fewest of
+    every chunk, under full recomputation followed by how many more of them are repeated."""
     p, v = schedule.stages, schedule.virtual_stages
     least = fewest_layers(p * v)
-    spread, repeated = spread[: p * v], spread[p * v :]
-    forward = (least + spread) * cases.forward_s
-    backward = (least + spread) * cases.backward_s
-    backward += least * cases.first_s + spread * cases.more_s
-    if len(repeated):
+    more, repeated = spreads[:, : p * v], spreads[:, p * v :]
+    forward = (least + more) * cases.forward_s
+    backward = (least + more) * cases.backward_s
+    backward += least * cases.first_s + more * cases.more_s
+    if repeated.size:
         backward += repeated * cases.first_s
-    forward[[0, -1]] += cases.ends_s[0, :, 0]
-    backward[[0, -1]] += cases.ends_s[0, :, 1]
-    held = (least + spread).reshape(v, p).sum(axis=0)
+    forward[:, [0, -1]] += cases.ends_s[0, :, 0]
+    backward[:, [0, -1]] += cases.ends_s[0, :, 1]
+    held = (least + more).reshape(-1, v, p).sum(axis=1)
     slow = (np.arange(p) == cases.slow[0])[:, None]
     reduced_s = np.where(slow, cases.slow_reduced_s, cases.reduced_s)
-    return simulate(
+    return simulate_each(
         schedule,
         Durations(
-            forward_s=forward.reshape(v, p).T,
-            backward_s=backward.reshape(v, p).T,
+            forward_s=forward.reshape(-1, v, p).swapaxes(1, 2),
+            backward_s=backward.reshape(-1, v, p).swapaxes(1, 2),
             forward_send_s=cases.sends_s[0, 0],
             backward_send_s=cases.sends_s[0, 1],
             sends=sends,

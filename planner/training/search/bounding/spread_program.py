@@ -44,6 +44,10 @@ class SpreadRows:
             each_s=np.concatenate((self.each_s, more.each_s)),
         )
 
+    def beyond(self, given: Floats) -> SpreadRows:
+        """Of spreads beyond those layers and repeated ones that are `given` in any case."""
+        return SpreadRows(fixed_s=self.fixed_s + self.each_s @ given, each_s=self.each_s)
+
     def seconds(self, spread: Floats) -> Floats:
         """[J]: with so many layers beyond the fewest of every chunk, and repeated ones."""
         return self.fixed_s + self.each_s @ spread

@@ -7,7 +7,7 @@ that reaches the slowest plan to be listed. Only combinations that may be faster
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from planner.training.search.idle.bounds import WorkBounds, below
 if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
+    from planner.training.search.best_first.run import Progress
     from planner.training.search.idle.sizes import SharedSizes
 
 
@@ -133,11 +134,14 @@ class FewerNodes:
             budget=run.budget,
             solver=run.solver,
             layout=run.layout,
-            improve=run.improve if self._improved < IMPROVED else None,
+            improve=run.improve,
+            moves_layers=self._improved < IMPROVED,
             hopeful=below(work, slowest_s),
             enough_s=slowest_s,
             priced=run.space.growing,
             proves=False,
+            progress=None if run.progress is None else self._report,
+            alone=False,
         )
         self.runs.append(smaller)
         smaller.bound()
@@ -147,6 +151,13 @@ class FewerNodes:
             smaller.done = True
         if self.sizes is not None:
             self.sizes.keep(smaller)
+
+    def _report(self, progress: Progress) -> None:
+        """Tell the caller where the search on fewer nodes is, with the best of all."""
+        assert self.run.progress is not None
+        best = self.best
+        step_s = None if best is None else best.step_s
+        self.run.progress(replace(progress, phase="fewer", best_step_s=step_s))
 
 
 def on_nodes(scenario: Scenario, nodes: int) -> Scenario:

@@ -13,6 +13,7 @@ from planner.schedule.inflight import peak_in_flight
 from planner.schedule.registry import kind_of
 from planner.stage_layout.problem import LayoutProblem, Layouts, Pattern, price
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
+from planner.training.memory.activations import movable_of_layers
 from planner.training.memory.parameters import (
     copied_embeddings,
     embedding_parameters,
@@ -84,6 +85,8 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
     if batch.granularity[0] == SELECTIVE:
         backward = backward + stage_layer_s(scenario, table, batch, table.selective_s)[0]
         saved = table.selective_bytes[row]
+    if not full:
+        saved = saved - batch.host_activations[0] * movable_of_layers(table, batch)[0]
     slack = 1 + scenario.job.software.slack
     replayable = np.ones(len(scenario.kinds), dtype=np.bool_)
     replayable[-2:] = False

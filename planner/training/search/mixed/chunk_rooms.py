@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULL, SELECTIVE
+from planner.training.memory.activations import movable_of_layers
 from planner.training.search.mixed.fitting_ways import ways_within
 from planner.training.search.mixed.rooms import MemoryLines
 from planner.training.search.mixed.speeds import layer_columns
@@ -52,6 +53,9 @@ class ChunkRooms:
         kept = float(table.full_bytes[row, column])
         if batch.granularity[0] == SELECTIVE:
             saved = float(table.selective_bytes[row, column])
+        if not full:
+            moved = batch.host_activations[0] * movable_of_layers(table, batch)[0, column]
+            saved -= float(moved)
         bare = lines.of(column, replayed=False)
         least = lines.of(column, replayed=full)
         uneven = in_flight - in_flight.mean(axis=1, keepdims=True)

@@ -59,6 +59,11 @@ class SolvedCombination:
     open: bool = False
     rest_s: float = 0.0
 
+    @property
+    def least_s(self) -> float:
+        """What no candidate takes less than; infinite without any."""
+        return min((one.least_s for one in self.candidates), default=inf)
+
     def with_dispatcher(self, dispatcher: str | None) -> SolvedCombination:
         """The same for a combination that differs in the dispatcher of experts alone."""
         candidates = tuple(
@@ -98,7 +103,7 @@ def solve(
     )
     found = search.solved()
     found = replace(found, bound_s=max(found.bound_s, least_s))
-    found_s = min((one.least_s for one in found.candidates), default=inf)
+    found_s = found.least_s
     if several and found.bound_s < min(limit_s, found_s) * BELOW**2:
         return replace(found, open=not search.crowded)
     if limit_s == below_s or found_s <= limit_s:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.training.search.mixed.cuts import Paths
 
 if TYPE_CHECKING:
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 REMEMBERED = 64
 """Paths of a schedule that are kept from one combination to the next."""
 
-AVERAGES = 4
-"""The same of averages."""
+AVERAGES, LATEST = 128, 4
+"""The same of averages, and those of them that bound all answers at once."""
 
 
 class KnownPaths:
@@ -23,21 +25,29 @@ class KnownPaths:
     def __init__(self, solver: Solver) -> None:
         self.solver = solver
         self._paths: dict[tuple[object, ...], Paths] = {}
-        self._averages: dict[tuple[object, ...], list[Paths]] = {}
+        self._averages: dict[tuple[object, ...], Paths] = {}
 
     def of(self, of: TypedCombination) -> Paths:
         """Those of a combination's schedule."""
-        batch = of.batch
-        return self._paths.get(_key(of), Paths.none(batch.pipeline, batch.virtual_stages))
+        return self._paths.get(_key(of), _none(of))
 
-    def averages(self, of: TypedCombination) -> list[Paths]:
-        """Averages of paths through that schedule, the latest first."""
-        return self._averages.get(_key(of), [])
+    def averages(self, of: TypedCombination) -> Paths:
+        """Averages of paths through that schedule, the latest last."""
+        return self._averages.get(_key(of), _none(of))
 
-    def note(self, of: TypedCombination, paths: Paths, averages: list[Paths]) -> None:
+    def latest(self, of: TypedCombination) -> list[Paths]:
+        """The latest of them, one by one."""
+        averages = self.averages(of)
+        return [averages.some(np.array([j])) for j in range(len(averages))[: -LATEST - 1 : -1]]
+
+    def note(self, of: TypedCombination, paths: Paths, averages: Paths) -> None:
         """Keep the last ones found."""
         self._paths[_key(of)] = paths.last(REMEMBERED)
-        self._averages[_key(of)] = [*averages[::-1], *self.averages(of)][:AVERAGES]
+        self._averages[_key(of)] = self.averages(of).joined(averages).last(AVERAGES)
+
+
+def _none(of: TypedCombination) -> Paths:
+    return Paths.none(of.batch.pipeline, of.batch.virtual_stages)
 
 
 def _key(of: TypedCombination) -> tuple[object, ...]:

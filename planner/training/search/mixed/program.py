@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.hardware.ideal import IdealTopology
 from planner.training.batch import FULL
+from planner.training.search.layouts.bound import jitter_share
 from planner.training.search.mixed.class_sends import ClassSends
 from planner.training.search.mixed.held import HeldBytes
+from planner.training.search.mixed.least_jitter import least_jitter_s, may_be_longer
 from planner.training.search.mixed.order_problem import OrderProblem
 from planner.training.search.mixed.orders import LONGEST, SAME, has_order, order_within
 from planner.training.search.mixed.rooms import room_bytes
@@ -59,7 +62,7 @@ def tables_below(of: TypedCombination, classes: RowClasses, below_s: float) -> C
         every = -(-most // of.batch.virtual_stages) if of.free else of.batch.load.most_layers
         first = 1 if of.ideal.job.software.recompute.partial else every
         recomputed = np.arange(first, every + 1)
-    return CombinationTables(of, classes, np.arange(most + 1), recomputed)
+    return CombinationTables(of, classes, np.arange(most + 1), recomputed, below_s)
 
 
 def tables_of_most(of: TypedCombination, classes: RowClasses) -> CombinationTables:
@@ -75,9 +78,16 @@ class CombinationTables:
     """Tables [p, K + 1, L + 1] of one combination, and its programs."""
 
     def __init__(
-        self, of: TypedCombination, classes: RowClasses, lengths: Ints, recomputed: Ints
+        self,
+        of: TypedCombination,
+        classes: RowClasses,
+        lengths: Ints,
+        recomputed: Ints,
+        below_s: float = np.inf,
     ) -> None:
-        """`recomputed`: numbers of recomputed layers per chunk, of which each has a program."""
+        """`recomputed`: numbers of recomputed layers per chunk, of which each has a program. Rows
+        hold of plans whose step is shorter than `below_s`."""
+        self._below_s = below_s
         self._of, self._classes, self._lengths = of, classes, lengths
         self.recomputed = recomputed
         self.stated = 0
@@ -127,10 +137,13 @@ class CombinationTables:
         what a stage of every class may hold, if not what it has memory for."""
         classes, pace = self._classes, self._pace
         self.stated += 1
+        own = fits is None
         fits = self._fits(recomputed) if fits is None else fits
         of_type = {t: self._types.of_type(t, recomputed) for t in dict.fromkeys(pace)}
         tables = zip(*(of_type[t] for t in pace), strict=True)
         seconds, sends = TypeSeconds(*map(np.stack, tables)), self._sends
+        own_s = np.where(fits, seconds.own_s + sends.own_s[..., None, None], np.inf)
+        jitter_s = self._more_jitter_s(seconds, own_s) if own else np.zeros_like(own_s)
         return OrderTables(
             problem=OrderProblem(
                 rows=classes.rows,
@@ -139,8 +152,8 @@ class CombinationTables:
                 may=classes.may,
                 together=classes.together,
                 units=classes.units,
-                own_s=np.where(fits, seconds.own_s + sends.own_s[..., None, None], np.inf),
-                late_s=seconds.late_s + sends.late_s[..., None, None],
+                own_s=own_s + jitter_s,
+                late_s=seconds.late_s + sends.late_s[..., None, None] + jitter_s,
                 way_s=seconds.way_s + sends.way_s[..., None, None],
             ),
             forward_s=seconds.forward_s,
@@ -156,6 +169,33 @@ class CombinationTables:
             recomputed=recomputed,
             replayed_at_most=self._replayed_at_most(recomputed),
         )
+
+    def _more_jitter_s(self, seconds: TypeSeconds, own_s: Floats) -> Floats:
+        """[C, p, K + 1, L + 1]: by how much a step is longer, because the devices of several stages
+        differ, than rows say of one stage: of plans below `below_s`, on equal devices."""
+        of = self._of
+        alike = len(own_s) == 1 and not isinstance(of.ideal.topology, IdealTopology)
+        if not alike or self._by_rooms or not of.free or self._below_s == np.inf:
+            return np.zeros_like(own_s)
+        if may_be_longer(of):
+            return np.zeros_like(own_s)
+        m, p = int(of.batch.chunk_microbatches[0]), of.batch.pipeline
+        busy_s = m * (seconds.forward_s + seconds.backward_s)[0]
+        ends = np.arange(len(self._layers) + 1)
+        begins = ends - self._lengths[:, None]
+        may_hold = own_s[0] + self._before_s()[np.maximum(begins, 0)] < self._below_s
+        may_hold[0] &= begins == 0
+        may_hold[-1] &= ends == len(self._layers)
+        least_s = least_jitter_s(of.ideal, busy_s, self._types.inside, may_hold)
+        more_s: Floats = np.maximum(least_s - jitter_share(of.ideal, p) * busy_s, 0.0)[None]
+        return more_s
+
+    def _before_s(self) -> Floats:
+        """[L + 1]: what one microbatch takes at least to come through the layers before each, and
+        back where backwards end at the first stage."""
+        problem, kind = self._of.problems[0], self._of.batch.kind
+        seconds = problem.forward_s + problem.backward_s * kind.returns_to_first
+        return np.concatenate(([0.0], np.cumsum(seconds.min(axis=0)[self._layers])))
 
     def _may_be_below(self, numbers: list[int], below_s: float) -> bool:
         """Whether a program for one of these numbers may have rows below that: the more layers are

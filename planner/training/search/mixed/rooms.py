@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
+from planner.training.memory.activations import movable_of_layers
 from planner.training.memory.parameters import stage_parameters
 from planner.training.memory.stage import bucket_copies_bytes, stage_peaks
 from planner.training.memory.standing import largest_workspaces, outside_allocator
@@ -142,6 +143,8 @@ class MemoryLine:
         even = slope = (fuller - base - filled) / batch.virtual_stages
         if batch.virtual_stages > 1:
             slope = even - _uneven(scenario, table, batch, column, replayed=replayed)
+        if batch.offloads:
+            slope = slope - _leaving(scenario, table, batch, column) / batch.virtual_stages
         return cls(
             base=base[..., None],
             slope=np.maximum(slope, 1.0)[..., None],
@@ -209,6 +212,18 @@ def _uneven(
         saved = np.where(full, table.full_bytes[batch.row, column], saved)
     slack = 1 + scenario.job.software.slack
     return np.asarray(slack * saved[:, None] * spread)
+
+
+def _leaving(scenario: Scenario, table: CostTable, batch: Batch, column: int) -> Floats:
+    """[N, p]: what of the second layer of every chunk is on the device, and of every further one is
+    not: the first layers on their way to the host are there."""
+    window = scenario.job.software.offload.activation_window.value
+    counted, which = batch.in_flight
+    in_flight = counted.sum(axis=-1)[which]
+    late = np.clip(np.minimum(in_flight, window - in_flight), 0, None)
+    moved = batch.host_activations * movable_of_layers(table, batch)[:, column]
+    slack = 1 + scenario.job.software.slack
+    return np.asarray(slack * late * moved[:, None])
 
 
 def _freed(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:

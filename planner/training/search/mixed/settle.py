@@ -25,8 +25,6 @@ from planner.training.search.mixed.order_problem import largest_row_s
 from planner.training.search.mixed.split_tries import Split, SplitTries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from planner.arrays import Floats, Ints
     from planner.budget import Budget
     from planner.solver import Solver
@@ -36,8 +34,11 @@ if TYPE_CHECKING:
     from planner.training.search.mixed.splits import ChunkWays, StageWays
     from planner.training.search.mixed.typed import TypedCombination
 
-PROGRAMS = 24
+PROGRAMS = 96
 """Most answers of a program for which paths are looked for."""
+
+PATHS = 512
+"""Most paths that are looked for, beside those of the last of these answers."""
 
 AVERAGES = 8
 """Most averages by which splits are excluded."""
@@ -67,20 +68,20 @@ class SplitSearch:
         solver: Solver,
         budget: Budget = UNLIMITED,
         *,
-        averages: Sequence[Paths] = (),
+        averages: Paths | None = None,
     ) -> None:
         """`averages` of paths: known ones."""
         self._solver, self._budget = solver, budget
         self._of, self._chunk_seconds = of, program.chunk_seconds
         self._answers = AnswerPaths(of, program, orders, ways, paths)
-        self.averages: list[Paths] = []
+        self.averages = paths.some(np.zeros(0, dtype=np.int64))
         """Those that were looked for here."""
         self._binding = np.zeros(0, dtype=np.int64)
         self._low = largest_row_s(program.problem, orders)
         self._tight = not self._answers.even_fits(int(self._low.argmin()))
         self._cells = self._listed_cells()
-        for average in averages:
-            self._low = np.maximum(self._low, self._average_s(average))
+        if averages is not None and len(averages):
+            self._low = np.maximum(self._low, self._averages_s(averages))
 
     @property
     def paths(self) -> Paths:
@@ -99,14 +100,14 @@ class SplitSearch:
         """Until no answer is below. Raises: OutOfTime."""
         splits: list[Split] = []
         open_ = self._low < below_s
-        programs = 0
+        programs, most = PROGRAMS, len(self.paths) + PATHS
         while open_.any():
             self._budget.check()
             answer = int(np.where(open_, self._low, inf).argmin())
-            many = open_.sum() > FEW and programs < PROGRAMS
-            found = None if many else self._least_split(answer, below_s)
-            if found is None and programs < PROGRAMS:
-                programs += 1
+            more = programs > 0 and len(self.paths) < most
+            found = None if more and open_.sum() > FEW else self._least_split(answer, below_s)
+            if found is None and more:
+                programs -= 1
                 self._raise(answer, below_s)
                 open_ &= self._low < below_s
                 if not open_[answer]:
@@ -159,18 +160,21 @@ class SplitSearch:
         )
         if shares is not None:
             self._binding = np.flatnonzero(shares > 0)
-            self.averages.append(of.paths.average(shares))
-            self._low = np.maximum(self._low, self._average_s(self.averages[-1]))
+            average = of.paths.average(shares)
+            self.averages = self.averages.joined(average)
+            self._low = np.maximum(self._low, self._averages_s(average))
 
-    def _average_s(self, average: Paths) -> Floats:
-        """[B]: a lower bound on every split of every answer: an average of paths, under the ways
-        that are best for it."""
-        total = self._answers.fixed_s(np.arange(len(self._low)), average)[:, 0]
+    def _averages_s(self, averages: Paths) -> Floats:
+        """[B]: a lower bound on every split of every answer: the longest of some averages of paths,
+        each under the ways that are best for it."""
+        total = self._answers.fixed_s(np.arange(len(self._low)), averages)
         for stage, (which, ways) in enumerate(self._cells):
-            weights = average.passes[0, stage]
-            least = [inf if one is None else float((one.corners_s @ weights).min()) for one in ways]
-            total = total + np.array(least)[which]
-        return np.asarray(total)
+            least = np.full((len(ways), len(averages)), inf)
+            for kind, one in enumerate(ways):
+                if one is not None:
+                    least[kind] = (one.corners_s @ averages.passes[:, stage].T).min(axis=0)
+            total = total + least[which]
+        return np.asarray(total.max(axis=1))
 
     def _least_split(self, answer: int, below_s: float) -> Split | None:
         """The fastest split of an answer, without chunks where none is below; None where there are
@@ -180,6 +184,5 @@ class SplitSearch:
             return None
         fixed = of.known_s(answer, ways)
         rows = of.paths.some(np.union1d(of.in_use(fixed, ways), self._binding))
-        for average in self.averages[-AVERAGES:]:
-            rows = rows.joined(average)
+        rows = rows.joined(self.averages.last(AVERAGES))
         return SplitTries(of, answer, rows, self._budget).least(ways, below_s, priced=self._tight)

@@ -92,7 +92,7 @@ class SeveralChunksSearch:
             ways = StageWays(
                 self._of, self._classes, program.chunk_seconds, program.replayed_at_most
             )
-            averages = self._known.averages(self._of)
+            averages = self._known.latest(self._of)
             least_s = averages_bound_s(self._of, program, ways, averages, self._below_s)
             if least_s >= self._below_s:
                 continue

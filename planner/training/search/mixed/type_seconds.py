@@ -6,12 +6,14 @@ the step of any plan. Letters as in `planner.training.search.mixed.order_problem
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from planner.stage_layout.stage_bounds import Rows
 from planner.training.batch import FULL, OUTER_KINDS
+from planner.training.memory.activations import movable_of_layers
 from planner.training.search.layouts.bound import jitter_share
 from planner.training.search.mixed.once import OnceTables, passes_known
 from planner.training.search.mixed.speeds import layer_columns
@@ -64,6 +66,8 @@ class TypeTables:
         rows = Rows.of(problem)
         forward = self._seconds(problem.forward_s)
         backward = self._seconds(problem.backward_s) + self._replay(problem, recomputed)
+        moved = self._seconds(self._moved_s(index))
+        forward, backward = np.maximum(forward, moved), np.maximum(backward, moved)
         if index not in self._once:
             self._once[index] = OnceTables(of, index, self._lengths)
         once = self._once[index]
@@ -104,6 +108,16 @@ class TypeTables:
         outside = (layer_s * self._outside).sum(axis=-1)
         held: Floats = before[:, None, ends] - before[:, self._begins]
         return np.asarray(held + outside[:, None, None])
+
+    def _moved_s(self, index: int) -> Floats:
+        """[p, K]: what the activations of one microbatch take to the host or back, of a layer; no
+        pass through a stage takes less."""
+        of, scenario = self._of, self._of.scenarios[index]
+        alone = replace(of.batch, row=np.zeros(1, dtype=np.int64))
+        moved = movable_of_layers(of.tables[index], alone)[0] / scenario.host.link_bytes_per_s
+        kept = of.batch.granularity[0] != FULL
+        share = float(of.batch.host_activations[0]) * kept
+        return np.tile(share * moved, (of.batch.pipeline, 1))
 
     def _replay(self, problem: LayoutProblem, recomputed: int) -> Floats:
         """[p, K + 1, L + 1]: the forwards of the layers that full recomputation repeats; with

@@ -14,16 +14,17 @@ from planner.errors import PlannerError
 from planner.plan import Estimate, Plan
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
+from planner.training.batch import FULL
 from planner.training.costs import cost_table
 from planner.training.estimate import point_estimate, shard_of
 from planner.training.scenario import Scenario, build_scenario
 from planner.training.search.best_first import modules
 from planner.training.search.best_first.combinations import plan_at
-from planner.training.search.best_first.modules import as_kept, without_room
+from planner.training.search.best_first.modules import as_kept
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.modules.bounds import bounded_choices
 from planner.training.search.modules.every_choice import EveryChoice
 from planner.training.search.modules.options import KEEP, ModuleWays, Treatment
+from planner.training.search.modules.treated import TreatedSpace, Untreated
 from planner.training.search.objective import Objective
 from planner.training.search.plans.build import plan_from_flags
 from planner.training.search.plans.problems import check_plan
@@ -83,29 +84,32 @@ def test_no_plan_with_chosen_modules_is_faster_than_its_bound(
     run.bound()
     table, seen = run.space.growing.table, 0
     for group in run.space.may_fit:
-        rows = without_room(group)[:1]
+        full = group.variants["recompute"] == FULL
+        rows = np.flatnonzero(full & (group.variants["activation_offload"] == 0))[:1]
         if not rows.size:
             continue
-        found = bounded_choices(scenario, table, as_kept(group), rows, inf, UNLIMITED)
-        for row in rows.tolist():
-            usual = plan_at(scenario, group, row, 0)
-            choices = [one for one in found if one.row == row]
-            prices = []
-            for one in choices:
-                price = priced(scenario, one.treatment.of(usual))
-                assert price is None or price.memory.fits
-                assert price is None or one.bound_s <= price.step_s
-                prices.append(price)
-            for one, price in zip(choices, prices, strict=True):
-                for other, known in zip(choices, prices, strict=True):
-                    if price is not None and known is not None and one.no_faster_than(other):
-                        assert price.step_s >= known.step_s * (1 - 1e-12)
-            least_s = min((one.bound_s for one in choices), default=inf)
-            for treatment in every_treatment(scenario, usual):
-                estimated = priced(scenario, treatment.of(usual))
-                if estimated is not None and estimated.memory.fits:
-                    seen += 1
-                    assert estimated.step_s >= least_s
+        one = Untreated(as_kept(group), rows, rows)
+        found = TreatedSpace.of(scenario, table, [one], lambda _: inf, UNLIMITED)
+        usual = plan_at(scenario, group, int(rows[0]), 0)
+        bounds = found.default_s.tolist()
+        choices = [
+            (choice, bound_s)
+            for choice, bound_s in zip(found.chosen, bounds, strict=True)
+            if bound_s < inf
+        ]
+        prices = [priced(scenario, choice.treatment.of(usual)) for choice, _ in choices]
+        for (choice, bound_s), price in zip(choices, prices, strict=True):
+            assert price is None or price.memory.fits
+            assert price is None or bound_s <= price.step_s
+            for (other, _), known in zip(choices, prices, strict=True):
+                if price is not None and known is not None and choice.no_faster_than(other):
+                    assert price.step_s >= known.step_s * (1 - 1e-12)
+        least_s = min(bounds, default=inf)
+        for treatment in every_treatment(scenario, usual):
+            estimated = priced(scenario, treatment.of(usual))
+            if treatment != KEEP and estimated is not None and estimated.memory.fits:
+                seen += 1
+                assert estimated.step_s >= least_s
     assert seen > 10
 
 
