@@ -29,11 +29,11 @@ def why(result: SearchResult) -> list[str]:
     return [
         *_profiles(result),
         *_fewer(result),
+        *_fewer_devices(result),
         *reasons,
         *_hosts(result),
         *map(_switch, result.switches),
         *_modules(result),
-        *_fewer_devices(result),
         *_worst_case(result),
     ]
 

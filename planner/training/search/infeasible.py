@@ -264,11 +264,17 @@ def _fastest(
 def _roomy(
     run: SearchRun, scenario: Scenario | None, restrictions: Restrictions
 ) -> SearchRun | None:
-    """A bounded search, within the budget of `run`, in which something fits, if there is one."""
+    """A bounded search, within the budget of `run`, in which something fits, if there is one. What
+    it finds is advice, which nobody asks to be proven."""
     if scenario is None:
         return None
     changed = SearchRun(
-        scenario=scenario, restrictions=restrictions, top=1, budget=run.budget, solver=run.solver
+        scenario=scenario,
+        restrictions=restrictions,
+        top=1,
+        budget=run.budget,
+        solver=run.solver,
+        proves=False,
     )
     try:
         changed.bound()

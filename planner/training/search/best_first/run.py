@@ -84,8 +84,8 @@ class SearchRun:
     on. Where placing takes long, `first_found` is called with the first plan. Plans that take
     `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
     same. `alone`: no other run may find a better plan. Without `moves_layers`, stage layouts other
-    than the default are not looked for, and count in the gap. `proves`: whether `refine` proves the
-    hosts of the best plan; else `prove_hosts` does."""
+    than the default are not looked for, and count in the gap. `proves`: whether hosts are chosen
+    with the effort of a proof; else `prove_hosts` may do it later."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -100,9 +100,9 @@ class SearchRun:
     hopeful: Callable[[AxisGrid], NDArray[np.bool_]] | None = None
     enough_s: float = np.inf
     counts_all: bool = True
+    proves: bool = True
     priced: GrowingTable | None = None
     known: KnownShards | None = None
-    proves: bool = True
     alone: bool = True
     moves_layers: bool = True
     done: bool = False
