@@ -239,10 +239,10 @@ class CollectiveLinks(Input):
     network_overlap_cost: Constant[Fraction] = _general(
         "links.network_overlap_cost", Constant[Fraction]
     )
-    """The same of a collective whose pace the network sets. It moves too few bytes a second to load
-    the memory; its multiprocessors wait."""
+    """The part of it that the multiprocessors take. They wait where the network sets the pace, and
+    copies load the memory the less the slower it is."""
     network_send_cost: Constant[Fraction] = _general("links.network_send_cost", Constant[Fraction])
-    """The same of sends between two ranks over the network, which take fewer multiprocessors."""
+    """The same of sends between two ranks, which take fewer multiprocessors."""
 
 
 class DeviceHost(Input):

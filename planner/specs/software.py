@@ -20,6 +20,7 @@ from planner.specs.optimizers import (
 )
 from planner.specs.software_offload import Offload, Resume
 from planner.specs.software_parts import (
+    ContextRing,
     DataShardingSwitch,
     Fp8,
     FullSharding,
@@ -143,6 +144,10 @@ class SoftwareProfile(Input):
     """What can be switched on."""
     tensor_overlap_excludes: tuple[QuantizedFormat, ...] = ()
     """Number formats in which tensor communication cannot overlap."""
+    tensor_overlap_of_sums: bool = True
+    """Tensor communication also overlaps where it carries a sum of several products, or feeds
+    those of weight gradients. PyTorch fuses a collective with products that read what it gathers
+    as their left operand, or with the one product whose output it scatters."""
     tensor_overlap_needs_sequence_parallel: bool = False
     """Where tensor communication overlaps, tensor parallelism needs sequence parallelism."""
     experts_need_sequence_parallel: bool = False
@@ -167,6 +172,7 @@ class SoftwareProfile(Input):
     context_heads: Count | Literal["all"] | None = None
     """Ranks of a context group that exchange heads, so that each has whole sequences of some heads;
     keys and values go around a ring over what is left. Default: none, the ring is over all."""
+    context_sends: ContextRing = ContextRing()
     exchanges_heads: bool = False
     """A job may choose how many ranks exchange heads."""
     uneven_replicas: bool = False

@@ -117,6 +117,17 @@ class FullSharding(Input):
     """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 
 
+class ContextRing(Input):
+    """How the framework sends keys and values around the context ranks."""
+
+    whole_heads: bool = False
+    """Keys and values are repeated for every query head before they travel."""
+    fp32_sums: bool = False
+    """Outputs are merged, and gradients added up and sent, in fp32."""
+    waits_when_compiled: bool = False
+    """A compiled model waits for a transfer where it starts it."""
+
+
 class Workspaces(Input):
     """Scratch memory of matrix products, by number of workspaces; the device file has their
     sizes."""

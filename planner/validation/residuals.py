@@ -8,7 +8,7 @@ from itertools import combinations
 from math import exp, log
 from typing import TYPE_CHECKING
 
-from planner.training.confidence.interval import factors
+from planner.training.confidence.interval import factors, unmeasured_kinds
 from planner.training.confidence.regimes import device_family, experts_per_device, regime_of
 from planner.training.confidence.residuals import (
     STEP,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Interval
     from planner.training.confidence.regimes import Regime
+    from planner.training.scenario import Scenario
     from planner.validation.compare import RunResult
     from planner.validation.validate import SourceResult, Validation
 
@@ -67,33 +68,45 @@ def residuals_of(validation: Validation) -> Residuals:
 def outcomes(validation: Validation) -> Iterator[tuple[str, Regime, str, float]]:
     """Publication, regime, quantity and residual of everything measured."""
     for source in validation.sources:
-        yield from _outcomes_of(source)
+        for name, regime, quantity, residual, _ in _outcomes_of(source):
+            yield name, regime, quantity, residual
 
 
-def _outcomes_of(source: SourceResult) -> Iterator[tuple[str, Regime, str, float]]:
+def _outcomes_of(source: SourceResult) -> Iterator[tuple[str, Regime, str, float, Scenario]]:
     name = publication(source.source)
     for result in source.results:
         regime = regime_of(result.scenario, result.plan, result.estimate)
         for quantity, one in {STEP: result.step, **result.memory}.items():
             if one is not None:
-                yield name, regime, quantity, log(one.measured / one.predicted)
+                yield name, regime, quantity, log(one.measured / one.predicted), result.scenario
 
 
 def held_out(validation: Validation, quantity: str) -> dict[str, tuple[int, int]]:
     """By file, how many measured values of a quantity lie inside the interval made without their
     publication, and how many there are."""
     cells = residuals_of(validation).cells
-    intervals: dict[tuple[str, Regime], Interval] = {}
+    without = {
+        name: coverage_of(
+            result
+            for source in validation.sources
+            if publication(source.source) != name
+            for result in source.results
+        )
+        for name in {publication(source.source) for source in validation.sources}
+    }
+    intervals: dict[tuple[str, Regime, bool], Interval] = {}
     found = {}
     for source in validation.sources:
         inside = total = 0
-        for name, regime, kind, residual in _outcomes_of(source):
+        for name, regime, kind, residual, scenario in _outcomes_of(source):
             if kind != quantity:
                 continue
-            if (name, regime) not in intervals:
+            measured = not unmeasured_kinds(scenario, without[name])
+            key = name, regime, measured
+            if key not in intervals:
                 others = [cell for cell in cells if cell.publication != name]
-                intervals[name, regime] = factors(others, regime, quantity)
-            interval = intervals[name, regime]
+                intervals[key] = factors(others, regime, quantity, measured=measured)
+            interval = intervals[key]
             inside += interval.low <= exp(residual) <= interval.high
             total += 1
         found[source.name] = (inside, total)
@@ -128,7 +141,7 @@ def coverage_of(results: Iterable[RunResult]) -> Coverage:
     formats: dict[str, set[str]] = {}
     most: dict[str, int] = {}
     experts: dict[str, int] = {}
-    schedules, software, longest = set(), set(), 0
+    schedules, software, frameworks, longest = set(), set(), set(), 0
     for result in results:
         job = result.scenario.job
         for device in result.scenario.device_types:
@@ -141,6 +154,7 @@ def coverage_of(results: Iterable[RunResult]) -> Coverage:
                 experts[key] = max(experts.get(key, 0), held)
         schedules.add(result.plan.schedule)
         software.add(job.software.name)
+        frameworks.add(job.software.framework)
         longest = max(longest, job.seq_length)
     return Coverage(
         formats={name: tuple(sorted(found)) for name, found in sorted(formats.items())},
@@ -148,5 +162,6 @@ def coverage_of(results: Iterable[RunResult]) -> Coverage:
         most_experts=dict(sorted(experts.items())),
         schedules=tuple(sorted(schedules)),
         software=tuple(sorted(software)),
+        frameworks=tuple(sorted(frameworks)),
         longest_sequence=longest,
     )

@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
 def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> list[Operator]:
     """Exchanges of heads, and of keys and values (`block_bytes`) around a ring; the backward pass
-    sends their gradients along, twice the bytes (Megatron-LM `--cp-comm-type p2p`,
-    TransformerEngine `AttnFuncWithCPAndKVP2P`)."""
+    sends their gradients along (Megatron-LM `--cp-comm-type p2p`, TransformerEngine
+    `AttnFuncWithCPAndKVP2P`; PyTorch `_templated_ring_attention_backward`)."""
     heads, ring = workload.context_heads, workload.context_ring
+    software, of_ring = workload.software, workload.software.context_sends
     operators = [] if heads == 1 else head_exchange(workload, query_bytes, block_bytes)
     if ring == 1:
         return operators
+    if of_ring.whole_heads:
+        block_bytes = max(block_bytes, 2 * query_bytes)
+    waits = of_ring.waits_when_compiled and software.compile
+    gradients = sum_width(workload) if of_ring.fp32_sums else 1
     return [
         *operators,
         ring_merge(workload, query_bytes, block_bytes),
@@ -39,10 +44,10 @@ def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> 
                 buffer_bytes=blocks * block_bytes,
                 in_forward=direction == "forward",
                 in_backward=direction == "backward",
-                runs_with="attention",
+                runs_with="" if waits else "attention",
                 hops=ring - 1,
             )
-            for direction, blocks in (("forward", 1), ("backward", 2))
+            for direction, blocks in (("forward", 1), ("backward", 1 + gradients))
         ),
     ]
 
@@ -84,18 +89,25 @@ def ring_merge(workload: Workload, query_bytes: int, block_bytes: int) -> Pointw
     gradients of queries, keys and values. Each addition reads two tensors and writes one, of whole
     parts on the diagonal and in half of the steps after it, of half parts in the others. Sums are
     in the type of the job, of outputs in fp32 where attention is in 8 bits (TransformerEngine
-    `AttnFuncWithCPAndKVP2P`: `flash_attn_fwd_out_correction`, `dq.add_`, `dkv.add_`). The sums so
-    far, the gradients of one call, and the next sums live at a time."""
-    ring = workload.context_ring
+    `AttnFuncWithCPAndKVP2P`: `flash_attn_fwd_out_correction`, `dq.add_`, `dkv.add_`), all of them
+    where the framework converts (PyTorch `_SDPAMerger`). The sums so far, the gradients of one
+    call, and the next sums live at a time."""
+    ring, fp32 = workload.context_ring, workload.software.context_sends.fp32_sums
     eight_bit = workload.quantized and workload.software.fp8.attention
-    width = 4 // workload.element_bytes if eight_bit else 1
+    width = sum_width(workload) if eight_bit or fp32 else 1
+    backward_width = sum_width(workload) if fp32 else 1
     parts = (3 * ring + 1) / 4
     return Pointwise(
         name="context_merge",
         module="core_attn",
         forward_bytes=3 * parts * width * query_bytes,
-        backward_bytes=3 * parts * (query_bytes + block_bytes),
-        held_bytes=3 * (query_bytes + block_bytes),
+        backward_bytes=3 * parts * backward_width * (query_bytes + block_bytes),
+        held_bytes=3 * backward_width * (query_bytes + block_bytes),
         forward_kernels=2 * ring,
         backward_kernels=3 * ring,
     )
+
+
+def sum_width(workload: Workload) -> int:
+    """Bytes of an fp32 number over those of an element of the job."""
+    return 4 // workload.element_bytes

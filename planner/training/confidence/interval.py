@@ -8,9 +8,9 @@ measured run therefore gets the spread over everything that was measured. Consta
 the measured runs, so a few publications on a device family in a number format say little about
 the next one, and those of jobs that wait for their hosts little about others: the interval is that
 of a sample as small as the number of publications (Student's distribution). An estimate on a device
-in a number format that was never measured has the widest interval, and so has a mixture of which a
-device holds more experts than any that was measured: launches and casts expert by expert, which no
-run has shown at that number, are part of every such pass.
+in a number format, or of a framework, that was never measured has the widest interval, and so has a
+mixture of which a device holds more experts than any that was measured: launches and casts expert
+by expert, which no run has shown at that number, are part of every such pass.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from planner.training.confidence.regimes import (
 from planner.training.confidence.residuals import (
     STEP,
     Cell,
+    Coverage,
     Residuals,
     experts_key,
     shipped_residuals,
@@ -70,7 +71,7 @@ def confidence_of(
     """How sure the estimate `cost` of a plan is. `residuals` replaces the shipped ones."""
     regime = regime_of(scenario, plan, cost)
     known = residuals or shipped_residuals()
-    unmeasured = (*unmeasured_formats(scenario, known), *more_experts(scenario, plan, known))
+    unmeasured = (*unmeasured_kinds(scenario, known.coverage), *more_experts(scenario, plan, known))
     ranges = _shipped if residuals is None else partial(_ranges, known)
     step, memory, evidence = ranges(regime, measured=not unmeasured)
     return Confidence(
@@ -192,12 +193,15 @@ def _runs(cells: Sequence[Cell]) -> int:
     return sum(cell.count for cell in cells)
 
 
-def unmeasured_formats(scenario: Scenario, known: Residuals) -> tuple[str, ...]:
+def unmeasured_kinds(scenario: Scenario, coverage: Coverage) -> tuple[str, ...]:
     """Devices of the job for which no measured run has its number format, or for which there is no
-    run at all."""
+    run at all, and a framework without any."""
     said = []
+    framework = scenario.job.software.framework
+    if framework not in coverage.frameworks:
+        said.append(f"no measured run with framework {framework}: wide ranges")
     for device in scenario.device_types:
-        formats = known.coverage.formats.get(device.name)
+        formats = coverage.formats.get(device.name)
         if formats is None:
             said.append(f"no measured run on {device.name}: wide ranges")
         elif scenario.job.precision not in formats:
@@ -209,7 +213,7 @@ def unmeasured_formats(scenario: Scenario, known: Residuals) -> tuple[str, ...]:
 
 def more_experts(scenario: Scenario, plan: Plan, known: Residuals) -> tuple[str, ...]:
     """Device families of which no measured run had as many experts on a device, in numbers of that
-    width. Devices without any run in the format are `unmeasured_formats`' to name."""
+    width. Devices without any run in the format are `unmeasured_kinds`' to name."""
     held, coverage = experts_per_device(scenario.model, plan), known.coverage
     said = []
     for device in scenario.device_types:

@@ -38,14 +38,15 @@ class Cell:
 class Coverage:
     """What the measured runs cover: the number formats of every device, the largest run of every
     device family (in devices) and, by family and width of numbers, the most experts that a device
-    held (`experts_key`); over all runs the schedules, the software profiles and the longest
-    sequence."""
+    held (`experts_key`); over all runs the schedules, the software profiles, the frameworks and the
+    longest sequence."""
 
     formats: Mapping[str, tuple[str, ...]]
     most_devices: Mapping[str, int]
     most_experts: Mapping[str, int]
     schedules: tuple[str, ...]
     software: tuple[str, ...]
+    frameworks: tuple[str, ...]
     longest_sequence: int
 
 
@@ -94,6 +95,7 @@ def from_json(text: str) -> Residuals:
             most_experts=coverage["most_experts"],
             schedules=tuple(coverage["schedules"]),
             software=tuple(coverage["software"]),
+            frameworks=tuple(coverage["frameworks"]),
             longest_sequence=coverage["longest_sequence"],
         ),
         within_groups=document["within_groups"],

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 def overlap_cost(links: LinkConstants, group: ProcessGroup, *, sends: bool = False) -> float:
-    """Share of a hidden collective's time that the kernels beside it lose: inside the fast fabric
-    its copies take multiprocessors and memory bandwidth, over the network multiprocessors alone."""
-    if group.inside:
-        return links.overlap_cost
-    return links.network_send_cost if sends else links.network_overlap_cost
+    """Share of a hidden collective's time that the kernels beside it lose: its multiprocessors, for
+    as long as it runs, and memory bandwidth for its copies. These take all of `links.overlap_cost`
+    beyond the multiprocessors at the pace of the fast fabric, less at the pace of the network, so
+    that a longer way never costs less in all."""
+    waiting = links.network_send_cost if sends else links.network_overlap_cost
+    pace = 1.0
+    if not group.inside:
+        pace = min(group.member_network_bytes_per_s / group.fast_bytes_per_s, 1.0)
+    return waiting + max(links.overlap_cost - links.network_overlap_cost, 0.0) * pace
 
 
 def exposed_s(

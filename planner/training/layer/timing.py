@@ -71,7 +71,9 @@ def tally_layer(
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
             group = group_of(operator, topology, workload, device)
-            cover = _cover(operators, costs, index, behind_products=behind_products)
+            cover = OperatorTime()
+            if software.tensor_overlap_of_sums or not _of_sums(operators, index):
+                cover = _cover(operators, costs, index, behind_products=behind_products)
             if operator.in_forward:
                 cover_s = cover.forward_s
                 before_s = forward.communication_s
@@ -171,6 +173,23 @@ def _cover(
     feeds = collective.in_forward and collective.operation == "all_gather"
     neighbour = _neighbour(operators, index, 1 if feeds else -1)
     return costs[neighbour] if neighbour >= 0 else OperatorTime()
+
+
+def _of_sums(operators: Sequence[Operator], index: int) -> bool:
+    """Whether a tensor collective of the backward pass follows a layer whose inputs were gathered:
+    it gathers them again for the weight gradients, or scatters the sum of the input gradients of
+    several matrices."""
+    collective = operators[index]
+    assert isinstance(collective, Collective)
+    if collective.axis != "tensor" or collective.in_forward:
+        return False
+    product = operators[_neighbour(operators, index, -1)]
+    if not isinstance(product, Matmul):
+        return False
+    column = collective.name.startswith(f"{product.name}_")
+    gathers = collective.operation == "all_gather" and collective.name.endswith("_regather")
+    scatters = collective.operation == "reduce_scatter" and len(product.matrices) > 1
+    return column and (gathers or scatters)
 
 
 def _beside_exchange(

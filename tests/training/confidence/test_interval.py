@@ -26,7 +26,7 @@ from planner.training.confidence.interval import (
     factors,
     more_experts,
     tied,
-    unmeasured_formats,
+    unmeasured_kinds,
 )
 from planner.training.confidence.regimes import Regime, device_family, host_share, regime_of
 from planner.training.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
@@ -211,14 +211,14 @@ def test_other_residuals_than_the_shipped_ones() -> None:
 def test_extrapolation_is_said() -> None:
     scenario, plan = planned("torchtitan-a100")
     known = shipped_residuals()
-    assert unmeasured_formats(scenario, known) == ()
+    assert unmeasured_kinds(scenario, known.coverage) == ()
     assert extrapolations(scenario, plan, known) == ()
 
     low_precision = replace(scenario, job=replace(scenario.job, precision="fp8"))
-    assert unmeasured_formats(low_precision, known) == (
+    assert unmeasured_kinds(low_precision, known.coverage) == (
         "no measured run with fp8 on a100-sxm-80gb: wide ranges",
     )
-    longer = replace(scenario, job=replace(scenario.job, seq_length=10**6))
+    longer = replace(scenario, job=replace(scenario.job, seq_length=2 * 10**6))
     assert "tokens a sequence" in extrapolations(longer, plan, known)[0]
     assert extrapolations(scenario, replace(plan, schedule="zb-v"), known) == (
         "no measured run with schedule zb-v",
@@ -226,6 +226,13 @@ def test_extrapolation_is_said() -> None:
     profile = scenario.job.software.model_copy(update={"name": "my-fork"})
     forked = replace(scenario, job=replace(scenario.job, software=profile))
     assert extrapolations(forked, plan, known) == ("no measured run with software profile my-fork",)
+    assert unmeasured_kinds(forked, known.coverage) == ()
+    foreign = profile.model_copy(update={"framework": "accelerate"})
+    other = replace(scenario, job=replace(scenario.job, software=foreign))
+    without = replace(known.coverage, frameworks=("megatron-lm", "torchtitan"))
+    assert unmeasured_kinds(other, without) == (
+        "no measured run with framework accelerate: wide ranges",
+    )
 
 
 def test_more_experts_a_device_than_measured_widen_the_interval() -> None:

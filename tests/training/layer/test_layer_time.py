@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planner.hardware.device import Device
 from planner.hardware.links import Topology
@@ -12,6 +14,7 @@ from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
 from planner.specs.software import SoftwareProfile
 from planner.training.layer.groups import group_of
+from planner.training.layer.overlap import overlap_cost
 from planner.training.layer.tally import LayerTime, collective_s
 from planner.training.layer.timing import layer_time
 from planner.training.scenario import build_scenario
@@ -171,14 +174,12 @@ def test_a_loss_in_place_reads_sixteen_bit_logits_twice_and_writes_them_once() -
     assert in_place.forward_bytes == 6 * logits
 
 
-@pytest.mark.parametrize(
-    ("apart", "share"), [(1, "overlap_cost"), (8, "network_send_cost")], ids=["node", "network"]
-)
+@pytest.mark.parametrize(("apart", "low", "high"), [(1, 0.149, 0.151), (8, 0.02, 0.05)])
 def test_a_hidden_ring_costs_the_attention_beside_it_its_share(
-    h100: tuple[Device, Topology], apart: int, share: str
+    h100: tuple[Device, Topology], apart: int, low: float, high: float
 ) -> None:
-    """Sends over the network take two channels of NCCL and little memory bandwidth, those inside a
-    node more of both."""
+    """Two channels of NCCL as long as it sends; its copies load the memory at the pace of NVLink,
+    or a ninth of that over the network. The longer way costs more in all."""
     device, topology = h100
     job = workload(Shard(context=2, tensor=apart), seq_length=65536)
     seconds = time_of(job, h100)
@@ -189,5 +190,62 @@ def test_a_hidden_ring_costs_the_attention_beside_it_its_share(
     )
     group = group_of(forward, topology, job, device)
     assert group.inside == (apart == 1)
-    sent_s = collective_s(forward, group)
-    assert seconds.forward.context_s == pytest.approx(getattr(device.links, share) * sent_s)
+    assert low < seconds.forward.context_s / collective_s(forward, group) < high
+
+
+@given(
+    fast=st.floats(1e9, 1e12),
+    network=st.floats(1e8, 1e12),
+    sends=st.booleans(),
+)
+def test_what_a_hidden_transfer_costs_never_falls_with_a_slower_way(
+    h100: tuple[Device, Topology], fast: float, network: float, sends: bool
+) -> None:
+    """Bounds take groups to lie inside a node: bytes there cost no more than over the network."""
+    device, topology = h100
+    inside = replace(topology.group(8, 1, device=device), fast_bytes_per_s=fast)
+    slower = min(network, fast)
+    outside = replace(inside, domains=2, member_network_bytes_per_s=slower)
+    costs = [overlap_cost(device.links, group, sends=sends) for group in (inside, outside)]
+    assert costs[0] / fast <= costs[1] / slower * (1 + 1e-12)
+
+
+def test_a_compiled_ring_of_pytorch_sends_whole_heads_and_hides_nothing(
+    h100: tuple[Device, Topology],
+) -> None:
+    """torchtitan repeats keys and values for every query head, four times the bytes here; their
+    gradients travel in fp32. A compiled model waits where a transfer starts."""
+    eager = load_software("torchtitan").model_copy(update={"compile": False})
+    shard = Shard(context=4)
+
+    def sends(software: SoftwareProfile) -> list[Collective]:
+        job = workload(shard, software=software, seq_length=65536)
+        return [
+            one
+            for one in layer_operators(job, "dense")
+            if isinstance(one, Collective) and one.operation == "ring_exchange"
+        ]
+
+    usual = [one.buffer_bytes for one in sends(load_software("megatron-core-perf"))]
+    forward, backward = usual
+    assert [one.buffer_bytes for one in sends(eager)] == [4 * forward, 4 * backward * 3 // 2]
+    hidden, waited = (
+        time_of(workload(shard, software=software, seq_length=65536), h100).forward.context_s
+        for software in (eager, eager.model_copy(update={"compile": True}))
+    )
+    assert waited > 3 * hidden
+
+
+def test_async_tensor_parallelism_hides_nothing_behind_sums_of_products(
+    h100: tuple[Device, Topology],
+) -> None:
+    """PyTorch fuses a collective with one product: the gradient of a layer of several matrices is
+    a sum, and weight gradients read what is gathered as their right operand."""
+    overlapped = load_software("torchtitan").model_copy(update={"overlap": ("tensor",)})
+    every = overlapped.model_copy(update={"tensor_overlap_of_sums": True})
+    shard = Shard(tensor=8, sequence_parallel=True)
+    one, all_of_them = (
+        time_of(workload(shard, software=software), h100) for software in (overlapped, every)
+    )
+    assert one.forward.tensor_s == all_of_them.forward.tensor_s
+    assert one.backward.tensor_s > 1.5 * all_of_them.backward.tensor_s
