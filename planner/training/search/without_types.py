@@ -19,6 +19,7 @@ from planner.errors import PlannerError
 from planner.specs.cluster.segments import only
 from planner.training.batch import OUTER_KINDS
 from planner.training.scenario import build_scenario, with_own_kernels
+from planner.training.search.best_first.modules import may_choose_modules
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.mixed.classes import devices_of_types
 from planner.training.search.mixed.speeds import is_mixed
@@ -106,7 +107,8 @@ def _fastest(run: SearchRun, union: tuple[int, ...], below_s: float) -> FewerDev
             enough_s=below_s,
         )
         smaller.bound()
-        if smaller.bound_s is None or smaller.bound_s >= below_s:
+        slower = smaller.bound_s is None or smaller.bound_s >= below_s
+        if slower and not may_choose_modules(fewer, run.restrictions):
             return None
         smaller.refine()
     except PlannerError:

@@ -117,10 +117,10 @@ class BestPlans:
         self._plans = tuple(kept[: self.top]), (*self._plans[1], *kept[self.top :])
 
     def beaten(self, enough_s: float) -> None:
-        """Note that plans that take so long or longer are of no use: others than these are
-        listed. Those kept count among those left out then."""
+        """Note that other plans that take so long or longer are of no use. Those kept that take
+        longer count among those left out then."""
         self._enough_s = min(self._enough_s, enough_s)
-        kept = tuple(one for one in self.kept if one.step_s < enough_s)
+        kept = tuple(one for one in self.kept if one.step_s <= enough_s)
         self._plans = kept, (*self._plans[1], *self.kept[len(kept) :])
 
     def rules_out(self, least_s: float) -> bool:

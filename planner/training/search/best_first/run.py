@@ -85,7 +85,7 @@ class SearchRun:
     `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
     same. `alone`: no other run may find a better plan. Without `moves_layers`, stage layouts other
     than the default are not looked for, and count in the gap. `proves`: whether hosts are chosen
-    with the effort of a proof."""
+    with the effort of a proof; else `prove_hosts` may do it later."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -114,6 +114,7 @@ class SearchRun:
     module_bounds: LayoutBounds | None = field(init=False, default=None)
     """Of choices of modules that were not priced, with any layout; None where nothing is known."""
     _walk: Refinement | None = field(init=False, default=None)
+    _placed_by: PlacementSearch | None = field(init=False, default=None)
     _listed: ListedPlans | None = field(init=False, default=None)
     _tried: int = field(init=False, default=0)
     """Combinations priced before the walk over them."""
@@ -164,7 +165,7 @@ class SearchRun:
         if self.budget.left_s < np.inf or (self.alone and self.progress is not None):
             self._bound_modules()
         combinations = Combinations(scenario=self.scenario, groups=self.space.may_fit)
-        placements = self._placements()
+        placements = self._placed_by = self._placements()
         walk = self._walk_over(combinations, placements)
         self._walk = walk
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
@@ -196,18 +197,30 @@ class SearchRun:
                 walk.fit_to_links()
             if placements is not None and self.proves:
                 prove_placements(self.scenario, self.best, placements, self.budget)
+                self.bound_s = walk.bound_s
             self._choose_modules()
             if self.layout_bounds is not None:
                 if placements is not None and not self._computes_most():
                     below_s = self.best.slowest_s
                     self.layout_bounds = self.layout_bounds.on_links(walk.on_any_hosts_s, below_s)
                 self.layout_bounds = self.layout_bounds.settled()
+        self._note_gains()
+
+    def prove_hosts(self) -> None:
+        """Prove the hosts of the best plan, where `refine` was to leave that. Raises: OutOfTime."""
+        if self._placed_by is None or self._walk is None:
+            return
+        prove_placements(self.scenario, self.best, self._placed_by, self.budget)
+        self.bound_s = self._walk.bound_s
+        self._note_gains()
+
+    def _note_gains(self) -> None:
         for one in self.best.kept:
             self.budget.check()
             self.gains[one.index] = placement_gain(self.scenario, one)
 
     def beaten(self, enough_s: float) -> None:
-        """Note that plans that take so long or longer are of no use any more."""
+        """Note that other plans that take so long or longer are of no use any more."""
         self.enough_s = min(self.enough_s, enough_s)
         self.best.beaten(enough_s)
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from planner.training.batch import SELECTIVE
 from planner.training.search.bounding.every_layout import recomputed_numbers
-from planner.training.search.layouts.bound import ENDLESS_S, beside_pipeline_s, jitter_share
+from planner.training.search.bounding.slow_rows import SlowRows, links_s, passes_s, reduction_line_s
+from planner.training.search.layouts.bound import beside_pipeline_s, jitter_share, update_s
 from planner.training.search.mixed.speeds import layer_columns
-from planner.training.step.reduction import gradient_reduction_s
-from planner.training.step.sends import boundary_sends
+from planner.training.step.sends import send_mode
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
@@ -41,7 +41,9 @@ class SpreadCases:
     waits of its own ones; `after_s` [N] what follows the pipeline. `reduced_s` [N, 2]: of a
     gradient reduction, what it takes in any case and for every layer of its stage. `owed`
     [N, p, 2]: a stage with k layers beyond its fewest replays at least the first and the second · k
-    more of them than `first_s` and `more_s` say, or they do not fit. `most` [N, p]:
+    more of them than `first_s` and `more_s` say, or they do not fit. `slow` [N]: the stage of a
+    node with slow links, −1 without one; `slow_reduced_s` and `gathered_s` [N, 2] what its stage
+    takes to reduce gradients, and what it gathers, which `after_s` lacks then. `most` [N, p]:
     layers that a stage has room for, in memory and in time. `least_s` [N]: a bound on the step of
     layouts that take less than `below_s` [N]. `combination`: its index."""
 
@@ -56,6 +58,9 @@ class SpreadCases:
     waits_s: Floats
     after_s: Floats
     reduced_s: Floats
+    slow: Ints
+    slow_reduced_s: Floats
+    gathered_s: Floats
     owed: Floats
     most: Floats
     least_s: Floats
@@ -93,30 +98,33 @@ class SpreadCases:
         """The cases of the combinations `indices` of a batch, which has these `stages`, that may
         take less than `below_s` [N]. All that is said of them holds of layouts that do. `scenario`
         has one device type, or is the ideal one of such a cluster; all layers are alike."""
-        forward = table.forward_s.sum(axis=0).min(axis=0)[batch.row]
-        backward = table.backward_s.sum(axis=0).min(axis=0)[batch.row]
-        selective = batch.granularity == SELECTIVE
-        backward = backward + selective[:, None] * table.selective_s.min(axis=0)[batch.row]
         counts = batch.load.counts.sum(axis=(0, 1))
         column = int(next(c for c in layer_columns(scenario).tolist() if counts[c]))
+        rows = SlowRows.of(scenario, table, batch, column)
+        if rows is None:
+            forward, backward = passes_s(table)[:, batch.row]
+        else:
+            forward, backward = rows.passes_s
+        selective = batch.granularity == SELECTIVE
+        backward = backward + selective[:, None] * table.selective_s.min(axis=0)[batch.row]
         outside = batch.load.counts.copy()
         outside[..., layer_columns(scenario)] = 0
         ends = outside[0, 0].astype(np.float64), outside[-1, -1].astype(np.float64)
-        sends = boundary_sends(scenario, table, batch)
-        links_s = np.stack((sends.forward_s, sends.backward_s), axis=1)
+        mode = send_mode(scenario.job.software, batch.schedule)
+        sends_s = links_s(scenario, table, batch)
         if not scenario.topology.symmetric:
-            links_s = np.zeros_like(links_s)
+            sends_s = np.zeros_like(sends_s)
         none = np.zeros((len(batch), 1))
         own_s = np.zeros((len(batch), batch.pipeline * batch.virtual_stages))
-        if sends.mode in ("blocking", "paired"):
-            own_s += np.append(links_s[:, 0], none, axis=1)
-        if sends.mode == "blocking":
-            own_s += np.append(none, links_s[:, 1], axis=1)
+        if mode in ("blocking", "paired"):
+            own_s += np.append(sends_s[:, 0], none, axis=1)
+        if mode == "blocking":
+            own_s += np.append(none, sends_s[:, 1], axis=1)
         waits_s = own_s.reshape(len(batch), -1, batch.pipeline).sum(axis=1)
         work_s = batch.num_microbatches * stages.work_s / batch.pipeline
         after_s = jitter_share(scenario, batch.pipeline) * work_s
         after_s = after_s + beside_pipeline_s(scenario, table, batch)
-        reduced_s = _reduction_s(scenario, table, batch, column)
+        reduced_s = reduction_line_s(scenario, table, batch, column)
         replays = stages.replays(_unlike(table, batch, column))
         held_least = fewest_layers(own_s.shape[1]).reshape(-1, batch.pipeline).sum(axis=0)
         least_s = batch.num_microbatches * (forward + backward)[:, column]
@@ -148,17 +156,44 @@ class SpreadCases:
                     ends_s=np.stack(
                         [np.stack((forward @ one, backward @ one), axis=-1) for one in ends], axis=1
                     ),
-                    sends_s=links_s,
+                    sends_s=sends_s,
                     waits_s=waits_s,
                     after_s=after_s,
                     reduced_s=reduced_s,
+                    slow=np.full(len(batch), -1),
+                    slow_reduced_s=reduced_s,
+                    gathered_s=np.zeros_like(reduced_s),
                     owed=np.where(stages.full[:, None, None], needed, 0.0),
                     most=most,
                     least_s=np.zeros(len(batch)),
                     below_s=below_s,
                 ).some(np.flatnonzero(kept))
             )
-        return cls.joined(parts)._within(stages.layers)
+        cases = cls.joined(parts)._within(stages.layers)
+        if rows is None:
+            return cases
+        update = update_s(scenario, table, batch) + jitter_share(scenario, batch.pipeline) * work_s
+        return cases._in_every_stage(rows, update, np.searchsorted(indices, cases.combination))
+
+    def _in_every_stage(self, rows: SlowRows, update_s: Floats, of: Ints) -> SpreadCases:
+        """With a node that has slow links in every stage in turn, where there is one. `update_s`
+        [n]: what follows the pipeline besides the gather; `of` [N]: the combinations of the cases
+        in `rows` and `update_s`."""
+        slow = rows.known[of]
+        parts = [self.some(np.flatnonzero(~slow))]
+        some, of = self.some(np.flatnonzero(slow)), of[slow]
+        parts += [
+            replace(
+                some,
+                sends_s=sends_s[of],
+                slow=np.full(len(some), stage),
+                slow_reduced_s=rows.reduced_s[of],
+                gathered_s=rows.gathered_s[of],
+                after_s=update_s[of],
+            )
+            for stage, sends_s in enumerate(rows.sends_s)
+        ]
+        return SpreadCases.joined(parts)
 
     def _within(self, layers: int) -> SpreadCases:
         """The cases whose stages hold all `layers` where none takes longer than `below_s`.
@@ -212,19 +247,3 @@ def fewest_layers(chunks: int) -> Floats:
     fewest = np.ones(chunks)
     fewest[[0, -1]] = 0.0
     return fewest
-
-
-def _reduction_s(scenario: Scenario, table: CostTable, batch: Batch, column: int) -> Floats:
-    """[N, 2]: lower bound on the reduction of a stage, as what one takes in any case and what every
-    layer adds. It takes longer with more layers, ever less so: it is above the line through what
-    one layer and all of them take."""
-    layers = int(batch.load.counts[..., column].sum())
-    seconds = []
-    for held in (1, layers):
-        counts = np.zeros_like(batch.load.counts)
-        counts[:, 0, column] = held
-        alone = replace(batch, load=replace(batch.load, counts=counts))
-        hiding = np.full((len(batch), batch.pipeline), ENDLESS_S)
-        seconds.append(gradient_reduction_s(scenario, table, alone, hiding).min(axis=1))
-    each = np.maximum(seconds[1] - seconds[0], 0.0) / max(layers - 1, 1)
-    return np.stack((np.maximum(seconds[0] - each, 0.0), each), axis=1)

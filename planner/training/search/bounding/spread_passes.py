@@ -39,6 +39,8 @@ def simulated(cases: SpreadCases, schedule: Schedule, sends: Sends, spreads: Flo
     forward[:, [0, -1]] += cases.ends_s[0, :, 0]
     backward[:, [0, -1]] += cases.ends_s[0, :, 1]
     held = (least + more).reshape(-1, v, p).sum(axis=1)
+    slow = (np.arange(p) == cases.slow[0])[:, None]
+    reduced_s = np.where(slow, cases.slow_reduced_s, cases.reduced_s)
     return simulate_each(
         schedule,
         Durations(
@@ -47,7 +49,7 @@ def simulated(cases: SpreadCases, schedule: Schedule, sends: Sends, spreads: Flo
             forward_send_s=cases.sends_s[0, 0],
             backward_send_s=cases.sends_s[0, 1],
             sends=sends,
-            reduction_s=cases.reduced_s[0, 0] + cases.reduced_s[0, 1] * held,
+            reduction_s=reduced_s[:, 0] + reduced_s[:, 1] * held,
         ),
     )
 

@@ -19,6 +19,7 @@ from planner.training.search.bounding.spread_program import SpreadRows
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
+    from planner.schedule.bounds.loop_paths import Visits
     from planner.schedule.graph.compile import Sends
     from planner.schedule.passes import Schedule
     from planner.training.search.bounding.spread_cases import SpreadCases
@@ -81,15 +82,36 @@ class SpreadPaths:
     def rows(self, paths: LoopPaths, few: int, cases: SpreadCases) -> SpreadRows:
         """What J paths take for one case, or one path for N cases."""
         visits = paths.longer((cases.microbatches - few) / self.stages)
+        return self._rows(visits, self._at_end(paths), cases)
+
+    def average(self, paths: LoopPaths, shares: Floats, few: int, cases: SpreadCases) -> SpreadRows:
+        """What the average of paths with these `shares` [J] takes for N cases."""
+        one = LoopPaths(
+            visits=(shares @ paths.visits)[None],
+            cycle=(shares @ paths.cycle)[None],
+            end=np.zeros(1, dtype=np.int64),
+        )
+        visits = one.longer((cases.microbatches - few) / self.stages)
+        return self._rows(visits, (shares @ self._at_end(paths))[None], cases)
+
+    def _at_end(self, paths: LoopPaths) -> Floats:
+        """[J, V]: 1 for the chunks of the stage with whose reduction a path ends, else 0."""
+        here = paths.end[:, None] == np.arange(self.chunks) % self.stages
+        return np.asarray(here, dtype=np.float64)
+
+    def _rows(self, visits: Visits, at_end: Floats, cases: SpreadCases) -> SpreadRows:
         forward, backward = visits.forward, visits.backward
-        at_end = paths.end[:, None] == np.arange(self.chunks) % self.stages
         f, b = cases.forward_s[:, None], cases.backward_s[:, None]
-        reduced = cases.reduced_s[:, 1:] * at_end
-        layer = forward * f + backward * (b + cases.more_s[:, None]) + reduced
-        first = (forward * f + backward * (b + cases.first_s[:, None]) + reduced) @ fewest_layers(
+        at_slow = cases.slow[:, None] == np.arange(self.chunks) % self.stages
+        slower_s = cases.slow_reduced_s - cases.reduced_s
+        ends_slow = (at_end * at_slow)[:, : self.stages].sum(axis=1)
+        once = at_end * (cases.reduced_s[:, 1:] + at_slow * slower_s[:, 1:])
+        once = once + cases.gathered_s[:, 1:] * at_slow
+        layer = forward * f + backward * (b + cases.more_s[:, None]) + once
+        first = (forward * f + backward * (b + cases.first_s[:, None]) + once) @ fewest_layers(
             self.chunks
         )
-        first = first + cases.reduced_s[:, 0]
+        first = first + cases.reduced_s[:, 0] + ends_slow * slower_s[:, 0] + cases.gathered_s[:, 0]
         ends = cases.ends_s
         first = first + forward[:, 0] * ends[:, 0, 0] + backward[:, 0] * ends[:, 0, 1]
         first = first + forward[:, -1] * ends[:, 1, 0] + backward[:, -1] * ends[:, 1, 1]

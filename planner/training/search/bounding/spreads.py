@@ -280,13 +280,10 @@ class SpreadBounds:
         at = np.flatnonzero(self._few == few)
         used = np.flatnonzero(shares > 0)
         cases, paths = self.cases.some(at), paths.some(used)
-        fixed = np.zeros(len(at))
-        each = np.zeros((len(at), self.chunks * (1 + self._repeats)))
-        for j, share in enumerate((shares[used] / shares[used].sum()).tolist()):
-            one = self._paths.rows(paths.some(np.array([j])), few, cases)
-            fixed += share * one.fixed_s
-            each += share * one.each_s
-        least_s = fixed + cases.after_s
+        weights = shares[used] / shares[used].sum()
+        average = self._paths.average(paths, weights, few, cases)
+        each = average.each_s
+        least_s = average.fixed_s + cases.after_s
         any_s = least_s + self._least_s(each, cases, Holder())
         self.bound_s[at] = np.maximum(self.bound_s[at], any_s)
         self._with_full_s[at] = np.maximum(self._with_full_s[at], any_s[:, None])

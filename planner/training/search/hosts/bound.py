@@ -18,7 +18,8 @@ import numpy as np
 
 from planner.hardware.ideal import IdealTopology
 from planner.schedule.simulation.simulate import step_spans
-from planner.training.search.hosts.forced import Ways, forced_ways, gathers_on_rings
+from planner.training.search.hosts.forced import Ways, forced_ways
+from planner.training.search.hosts.slow_stage import gathers_on_rings
 from planner.training.step.parts import step_parts
 from planner.training.step.passes import chunk_seconds
 from planner.training.step.simulated import durations, schedule_of

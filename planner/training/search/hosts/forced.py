@@ -21,10 +21,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.hardware.ideal import IdealTopology
-from planner.training.batch import OPTIMIZER
-from planner.training.costs import cost_table
+from planner.training.search.hosts.slow_stage import (
+    SlowLayers,
+    gathers_on_rings,
+    grids,
+    rings_slow,
+    slow_sends,
+    slower,
+)
 from planner.training.step.parts import step_parts
-from planner.training.step.sends import boundary_sends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,9 +44,6 @@ if TYPE_CHECKING:
 
 _ELEMENTS = 1 << 21
 """Most chunks whose times are bounded at once."""
-
-NEARLY = 0.9
-"""Share of the best hop from which on a slower one is not worth a look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,9 +140,9 @@ def forced_ways(
         return
     if len(topology.real_devices) > 1 or topology.nodes == 1:
         return
-    for row_stages, columns, plans in _grids(topology, batch):
+    for row_stages, columns, plans in grids(topology, batch):
         forced = topology.forced_hop
-        if _slower(forced, topology.slowest_hop(2)):
+        if slower(forced, topology.slowest_hop(2)):
             slow = _slow_parts(scenario, forced, table, batch)
             sends, rings = _in_rows(scenario, batch, row_stages)
             each = columns * topology.kind.domain_nodes
@@ -152,42 +154,15 @@ def forced_ways(
             yield Ways.of(plans, base, slow, sends, least=rows, rings=rings, gathers=gathers)
         each = topology.kind.domain_nodes
         link = topology.forest_hop(columns * each) if row_stages == 1 or each == 1 else None
-        if link is not None and _slower(link, topology.slowest_hop(2)):
+        if link is not None and slower(link, topology.slowest_hop(2)):
             slow = _slow_parts(scenario, link, table, batch)
             yield Ways.of(plans, parts, slow, _at_boundaries(batch, row_stages))
 
 
 def _slow_parts(scenario: Scenario, hop: Hop, table: CostTable, batch: Batch) -> StepParts:
-    """The parts of the step where every hop between domains is this one. Sends are slow on their
-    way alone: the ranks that gather a copy on arrival may lie on nodes that are all fast."""
+    """The parts of the step where every hop between domains is this one."""
     slow = step_parts(scenario.slowed(hop), table, batch)
-    if not scenario.job.software.scatter_gather_sends:
-        return slow
-    return replace(slow, sends=boundary_sends(scenario.slowed(hop, stride=0), table, batch))
-
-
-def gathers_on_rings(batch: Batch) -> NDArray[np.bool_]:
-    """[N]: whether parameters are gathered around the rings that reduce gradients."""
-    return np.asarray(batch.sharding_groups == 1)
-
-
-def _slower(hop: Hop, best: Hop) -> bool:
-    return hop.bytes_per_s < NEARLY * best.bytes_per_s
-
-
-def _grids(topology: IdealTopology, batch: Batch) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
-    """Stages in a row of units, units in a row, and the plans with that grid. Only grids of whole
-    units."""
-    unit = topology.kind.devices_per_node * topology.kind.domain_nodes
-    if topology.devices % unit:
-        return
-    stage = topology.devices // batch.pipeline
-    every = np.ones(len(batch), dtype=np.bool_)
-    if stage % unit == 0:
-        model = batch.tensor * batch.context
-        yield 1, stage // unit, every & ((unit % model == 0) | (model % unit == 0))
-    elif unit % stage == 0:
-        yield unit // stage, 1, every
+    return replace(slow, sends=slow_sends(scenario, hop, table, batch))
 
 
 def _in_rows(
@@ -197,7 +172,7 @@ def _in_rows(
     row = batch.placement.stage_of // row_stages
     at = np.arange(batch.pipeline // row_stages)[:, None]
     sends = (row[:-1] != row[1:]) & ((row[:-1] == at) | (row[1:] == at))
-    rings = (_rings_slow(scenario, batch) & (row_stages == 1))[:, None]
+    rings = (rings_slow(scenario, batch) & (row_stages == 1))[:, None]
     return sends, rings & (at == np.arange(batch.pipeline))[:, None]
 
 
@@ -212,15 +187,11 @@ def _with_slow_layers(
     """The parts of the step on the best links, `parts`, and on slow ones, `slow`, with the passes
     of plans whose layers communicate between nodes priced on the slowed topology. What is reduced
     and gathered beside a longer pass has more time to hide in, on whatever links it is."""
-    kind = ideal.topology.kinds[0]
-    spread = np.maximum(batch.tensor * batch.context, batch.expert * batch.expert_tensor)
-    leaves = (spread > kind.devices_per_node) & (batch.data_sharding <= OPTIMIZER)
-    if kind.domain_nodes > 1 or not leaves.any():
+    layers = SlowLayers.of(ideal, slowed, table, batch)
+    if layers is None:
         return parts, slow
-    rows, row = np.unique(batch.row, return_inverse=True)
-    shards = tuple(table.shards[one] for one in rows.tolist())
-    slow_table = cost_table(slowed, shards)
-    priced = replace(batch, row=row.reshape(-1))
+    leaves, slow_table = layers.leaves, layers.table
+    priced = replace(batch, row=layers.row)
     here = step_parts(slowed, slow_table, priced)
 
     def slower(usual: NDArray[np.float64], slow: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -244,21 +215,6 @@ def _with_exposed(usual: StepParts, other: StepParts, where: NDArray[np.bool_]) 
         reduction_s=np.where(of_stages, other.reduction_s, usual.reduction_s),
         stage_gathers_s=np.where(of_stages, other.stage_gathers_s, usual.stage_gathers_s),
     )
-
-
-def _rings_slow(scenario: Scenario, batch: Batch) -> NDArray[np.bool_]:
-    """[N]: whether the gradients of every node go around a ring that has a hop at that node: the
-    domain is the node, sharding groups lie inside it, and experts, if any, have the same rings as
-    the rest."""
-    kind = scenario.topology.kinds[0]
-    unit = kind.devices_per_node
-    replicas = batch.data * batch.context
-    crosses = (replicas > 1) & (replicas * batch.tensor > unit)
-    groups = batch.sharding_groups
-    crosses &= (groups == 1) | (replicas // groups * batch.tensor <= unit)
-    same = batch.expert * batch.expert_tensor == batch.tensor
-    same |= scenario.model.moe is None
-    return np.asarray(crosses & same & (kind.domain_nodes == 1))
 
 
 def _at_boundaries(batch: Batch, row_stages: int) -> NDArray[np.bool_]:

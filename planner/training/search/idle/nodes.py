@@ -82,10 +82,12 @@ class FewerNodes:
                 continue
             self.rest_s = bound_s
             if bound_s >= self.slowest_s:
-                return
+                break
             run.budget.check()
             self._open(nodes, work)
-        self.rest_s = inf
+        else:
+            self.rest_s = inf
+        self._prove_hosts()
 
     def __post_init__(self) -> None:
         nodes = self.run.scenario.topology.nodes
@@ -109,6 +111,13 @@ class FewerNodes:
         kept = [one for run in (self.run, *self.all_runs) for one in run.best.kept]
         return min(kept, key=lambda one: (one.step_s, -one.estimate.devices), default=None)
 
+    def _prove_hosts(self) -> None:
+        """Prove the hosts of the best plan, if it is one on fewer nodes. Raises: OutOfTime."""
+        best = self.best
+        for one in self.runs:
+            if any(kept is best for kept in one.best.kept):
+                one.prove_hosts()
+
     @property
     def _improved(self) -> int:
         """Smaller numbers of nodes on which other stage layouts were tried."""
@@ -130,6 +139,7 @@ class FewerNodes:
             hopeful=below(work, slowest_s),
             enough_s=slowest_s,
             priced=run.space.growing,
+            proves=False,
             progress=None if run.progress is None else self._report,
             alone=False,
         )

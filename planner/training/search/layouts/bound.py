@@ -27,16 +27,26 @@ ENDLESS_S = 1e9
 
 
 def beside_pipeline_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
-    """[N]: lower bound on what plans take outside their pipelines, under every layout. Some stage
-    has at least the average number of layers of each kind, rounded down, to gather and to
-    update."""
-    total = batch.load.counts.sum(axis=(0, 1), keepdims=True)
-    total[..., -OUTER_KINDS:] = 0
-    even = np.broadcast_to(total // batch.pipeline, (batch.pipeline, *total.shape[1:]))
-    balanced = replace(batch, load=replace(batch.load, counts=even))
+    """[N]: lower bound on what plans take outside their pipelines, under every layout: some stage
+    gathers its weights and updates them."""
+    balanced = _balanced(batch)
     hiding = np.full((len(batch), batch.pipeline), ENDLESS_S)
     gather = stage_gathers_s(scenario, table, balanced, hiding).max(axis=-1)
     return np.asarray(gather + optimizer_s(scenario, table, balanced))
+
+
+def update_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
+    """[N]: the same without the gather."""
+    return optimizer_s(scenario, table, _balanced(batch))
+
+
+def _balanced(batch: Batch) -> Batch:
+    """Plans whose stages all have the average number of layers of each kind, rounded down: some
+    stage of any layout has at least as many."""
+    total = batch.load.counts.sum(axis=(0, 1), keepdims=True)
+    total[..., -OUTER_KINDS:] = 0
+    even = np.broadcast_to(total // batch.pipeline, (batch.pipeline, *total.shape[1:]))
+    return replace(batch, load=replace(batch.load, counts=even))
 
 
 def waited_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
