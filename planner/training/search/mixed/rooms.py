@@ -4,7 +4,9 @@ layers.
 Memory is a maximum of functions that are linear in the layers of a chunk as long as it has any: the
 first one brings what a layer needs while it runs. So memory lies above the line through the peaks
 of one and of two layers in every chunk, with every layer more in the chunk that keeps the fewest
-microbatches. Letters: N plans, p stages, v chunks, T levels.
+microbatches. A chunk beside the embedding or the head may be empty; then it lies above that line
+less what such a layer takes beyond one of the others. Letters: N plans, p stages, v chunks, T
+levels.
 """
 
 from __future__ import annotations
@@ -77,14 +79,14 @@ class Rooms:
         rooms = []
         for column in layer_columns(scenario).tolist():
             line = lines.of(column, replayed=True)
-            most = chunks + np.floor((room - line.base) / line.slope + _ROUNDING)
+            most = chunks + np.floor((room - line.least(chunks - fewest)) / line.slope + _ROUNDING)
             most = np.maximum(most, few[:, None])
             over = np.full(most.shape, -np.inf)
             each = np.zeros((len(batch), batch.pipeline, 1))
             if full.any():
                 bare = lines.of(column, replayed=False)
                 freed = _freed(scenario, table, batch)
-                needed = (bare.base - bare.slope * chunks - room) / freed
+                needed = (bare.least(chunks - fewest) - bare.slope * chunks - room) / freed
                 over = np.where(full, needed, over)
                 each = np.where(full, bare.slope / freed, each)
             rooms.append(cls(fewest=fewest, few=few, most=most, over=over, each=each))
@@ -122,12 +124,18 @@ def allocated_bytes(peaks: StagePeaks) -> Ints:
 class MemoryLine:
     """Bytes [N, p, 1] of one layer in every chunk, and at least of every layer more. `even` [N, p,
     1]: of every layer more where all chunks have as many; `filled` [N, p]: what buckets grow by
-    with one layer more in every chunk, which it leaves out."""
+    with one layer more in every chunk, which it leaves out. `emptied` [N, p, 1]: by how much what
+    a chunk saves without its layer may exceed `slope`."""
 
     base: Floats
     slope: Floats
     even: Floats
     filled: Floats
+    emptied: Floats
+
+    def least(self, empty: Ints) -> Floats:
+        """[N, p, 1]: `base`, less what chunks may save that need no layer, `empty` [p] of them."""
+        return np.asarray(self.base - self.emptied * empty[:, None])
 
     @classmethod
     def of(
@@ -141,8 +149,10 @@ class MemoryLine:
         # Buckets stop growing once they are full, so what they grow by is no bound for more layers.
         filled = np.ceil((1 + peaks.slack_fraction) * (copies[1] - copies[0]))
         even = slope = (fuller - base - filled) / batch.virtual_stages
+        more = np.zeros_like(even)
         if batch.virtual_stages > 1:
-            slope = even - _uneven(scenario, table, batch, column, replayed=replayed)
+            less, more = _uneven(scenario, table, batch, column, replayed=replayed)
+            slope = even - less
         if batch.offloads:
             slope = slope - _leaving(scenario, table, batch, column) / batch.virtual_stages
         return cls(
@@ -150,6 +160,7 @@ class MemoryLine:
             slope=np.maximum(slope, 1.0)[..., None],
             even=even[..., None],
             filled=filled,
+            emptied=(even + more - slope + filled)[..., None] * (batch.virtual_stages > 1),
         )
 
 
@@ -199,10 +210,13 @@ def _ends(batch: Batch) -> Ints:
 
 def _uneven(
     scenario: Scenario, table: CostTable, batch: Batch, column: int, *, replayed: bool
-) -> Floats:
-    """[N, p]: by how much a layer takes less than the average in the chunk that keeps fewest."""
+) -> tuple[Floats, Floats]:
+    """[N, p] each: by how much a layer takes less than the average in the chunk that keeps fewest,
+    and more in the one that keeps most."""
     in_flight, which = batch.in_flight
-    spread = (in_flight.mean(axis=-1) - in_flight.min(axis=-1))[which]
+    mean = in_flight.mean(axis=-1)
+    less = (mean - in_flight.min(axis=-1))[which]
+    more = (in_flight.max(axis=-1) - mean)[which]
     saved = table.saved_bytes[batch.row, column]
     saved = np.where(
         batch.granularity == SELECTIVE, table.selective_bytes[batch.row, column], saved
@@ -211,7 +225,8 @@ def _uneven(
         full = batch.granularity == FULL
         saved = np.where(full, table.full_bytes[batch.row, column], saved)
     slack = 1 + scenario.job.software.slack
-    return np.asarray(slack * saved[:, None] * spread)
+    each = slack * saved[:, None]
+    return each * less, each * more
 
 
 def _leaving(scenario: Scenario, table: CostTable, batch: Batch, column: int) -> Floats:
