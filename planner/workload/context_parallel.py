@@ -91,18 +91,23 @@ def ring_merge(workload: Workload, query_bytes: int, block_bytes: int) -> Pointw
     in the type of the job, of outputs in fp32 where attention is in 8 bits (TransformerEngine
     `AttnFuncWithCPAndKVP2P`: `flash_attn_fwd_out_correction`, `dq.add_`, `dkv.add_`), all of them
     where the framework converts (PyTorch `_SDPAMerger`). The sums so far, the gradients of one
-    call, and the next sums live at a time."""
+    call, and the next sums live at a time. Where sums are in fp32, the gradients of a call keep the
+    type of the job, and those of queries, which do not travel, are added in place."""
     ring, fp32 = workload.context_ring, workload.software.context_sends.fp32_sums
     eight_bit = workload.quantized and workload.software.fp8.attention
     width = sum_width(workload) if eight_bit or fp32 else 1
     backward_width = sum_width(workload) if fp32 else 1
     parts = (3 * ring + 1) / 4
+    held = 3 * (query_bytes + block_bytes)
+    if fp32:
+        sums = backward_width
+        held = (1 + sums) * query_bytes + (1 + 2 * sums) * block_bytes
     return Pointwise(
         name="context_merge",
         module="core_attn",
         forward_bytes=3 * parts * width * query_bytes,
         backward_bytes=3 * parts * backward_width * (query_bytes + block_bytes),
-        held_bytes=3 * backward_width * (query_bytes + block_bytes),
+        held_bytes=held,
         forward_kernels=2 * ring,
         backward_kernels=3 * ring,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
+from planner.cli.progress import PHASES
 from planner.plan_document import plan_schema
 from planner.training.confidence.interval import tied
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 INPUTS = ("--cluster", "dgx-a100-8", "--model", "gpt-7.5b")
 SEARCH = ("search", *INPUTS, "--nodes", "2", "--top", "3")
-PROGRESS = re.compile(r"(bounding|pricing in full), \d+ s: ")
+PROGRESS = re.compile(rf"({'|'.join(PHASES.values())}), \d+ s: ")
 
 
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Outcome]
 
-SPACE = ("--tensor", "8", "--recompute", "none", "--top", "3", "--json")
+SPACE = ("--tensor", "8", "--recompute", "none", "--top", "3", "--idle", "off", "--json")
 MODEL = {
     "architecture": "gpt",
     "num_layers": 4,

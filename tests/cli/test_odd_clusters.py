@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from planner.cli.progress import PHASES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PROGRESS = ("bounding", "pricing in full", "looking for what would fit")
+PROGRESS = tuple(PHASES.values())
 
 SMALL = {
     "num_layers": 4,
