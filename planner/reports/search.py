@@ -41,8 +41,10 @@ def search_report(
     plans = [ranked.plan for ranked in listed]
     roomy = roomy_tied(result.plans)
     trouble = bool(result.solver.unanswered or _passed_over(result.solver))
+    name = "Best on all devices" if result.fewer_devices else "Best"
     parts: list[RenderableType] = [
-        paragraph(headline("Best", best.plan, best.estimate), style="bold"),
+        *(paragraph(text, style="bold") for text in _without_types(result)),
+        paragraph(headline(name, best.plan, best.estimate), style="bold"),
         paragraph(ranges(best.estimate)),
         *(paragraph(text) for text in lifetime(best.estimate)),
         *([paragraph(with_room(roomy))] if roomy is not None else []),
@@ -72,6 +74,17 @@ def search_report(
     if result.solver.programs and not trouble:
         parts += [paragraph(""), paragraph(solvers(result.solver), style="dim")]
     return Group(*parts)
+
+
+def _without_types(result: SearchResult) -> list[str]:
+    """What is faster than every plan listed, on fewer devices."""
+    if not result.fewer_devices:
+        return []
+    fewer, devices = result.fewer_devices[0], result.plans[0].estimate.devices
+    return [
+        f"Faster without the {' and '.join(fewer.without)}: {seconds(fewer.step_s)}/step on "
+        f"{count(fewer.devices)} of {count(devices)} devices."
+    ]
 
 
 def ranked_by(result: SearchResult) -> list[str]:

@@ -222,6 +222,13 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     chunks = {end - start for stage in plan.stages for start, end in stage.chunks}
     if len(chunks) > 1:
         said.append(f"chunks hold {min(chunks)} to {max(chunks)} layers, as the plan lists them")
+    tried = software.recompute.tried_modules or software.offload.tried_modules
+    stated = job.settings.modules_stated or plan.chooses_modules
+    if tried and not stated and _mixed(scenario):
+        said.append(
+            f"software {software.name} can compute again, or offload, chosen modules of a layer: "
+            "on mixed devices no such choice is searched"
+        )
     positions = scenario.model.seq_length
     learned = scenario.model.position_embedding == "learned"
     if learned and positions is not None and job.seq_length > positions:
@@ -247,6 +254,12 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     if scenario.model.moe and job.expert_imbalance == 1.0:
         said.append(_said_of_experts(scenario))
     return tuple(said)
+
+
+def _mixed(scenario: Scenario) -> bool:
+    """Whether nodes have different device types or sizes."""
+    kinds = scenario.topology.kinds
+    return len({(kind.device, kind.devices_per_node) for kind in kinds}) > 1
 
 
 def _said_of_experts(scenario: Scenario) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from planner.training.search.best_first.run import RIVALLED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -222,8 +224,44 @@ def test_what_is_faster_without_the_slow_devices_is_said(
     assert fewer["step_s"] < steps_of(everything)[0]
     alone = json.loads(searched(groups[:1], "--json"))
     assert steps_of(alone)[0] == pytest.approx(fewer["step_s"], rel=1e-9)
-    reasons = searched(groups).partition("Why plan 1 wins\n")[2]
+    report = searched(groups)
+    assert report.startswith("Faster without the t4: ")
+    assert "\nBest on all devices t1 " in report
+    reasons = report.partition("Why plan 1 wins\n")[2]
     assert reasons.startswith(" • Without the t4 the step takes")
+
+
+def test_what_promises_to_be_faster_without_slow_links_is_searched_first(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """The search on all devices, which cannot beat the answer of the faster type, ends early. On
+    mixed devices no modules are chosen, which the assumptions say."""
+    slow = {"network": {"cards": 1, "bandwidth": "0.3 GB/s"}}
+    groups = [group("a", "a100-sxm-40gb", 2), group("v", "v100-sxm-32gb", 2) | slow]
+    (tmp_path / "m.yaml").write_text(json.dumps(SMALL), encoding="utf-8")
+
+    def searched(groups: list[dict[str, Any]]) -> Any:
+        cluster = {"name": "slow", "node_groups": groups}
+        (tmp_path / "c.yaml").write_text(json.dumps(cluster), encoding="utf-8")
+        outcome = planner(
+            *("search", "--cluster", str(tmp_path / "c.yaml"), "--model", str(tmp_path / "m.yaml")),
+            *("--precision", "fp16", "--global-batch-size", "256", "--top", "1", "--json"),
+            *("--software", "megatron-core-mlperf", "--tensor", "1", "--context", "1"),
+            *("--schedule", "1f1b", "--micro-batch-size", "1,2"),
+        )
+        assert outcome.code == 0, outcome.stderr
+        return json.loads(outcome.stdout)
+
+    every = searched(groups)
+    fewer = every["search"]["fewer_devices"][0]
+    alone = searched(groups[:1])
+    assert fewer["without"] == ["v100-sxm-32gb"]
+    assert fewer["step_s"] == pytest.approx(steps_of(alone)[0], rel=1e-9)
+    assert fewer["step_s"] < steps_of(every)[0]
+    assert fewer["step_s"] < every["search"]["bound_s"]
+    assert every["search"]["refined"] == RIVALLED
+    said = every["plans"][0]["estimate"]["assumptions"]
+    assert any("on mixed devices no such choice is searched" in one for one in said)
 
 
 @pytest.mark.parametrize("kept", [(2, 1), (1, 2), (2, 0), (0, 2)])

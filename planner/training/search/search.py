@@ -27,13 +27,14 @@ from planner.training.search.infeasible import (
 )
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
+from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.modules.choose import better_modules
 from planner.training.search.offloading import with_offloading
 from planner.training.search.result import NodeCounts, SearchResult, SwitchWorth
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
 from planner.training.search.switches import worth_of_switches
-from planner.training.search.without_types import faster_without_types
+from planner.training.search.without_types import WithoutTypes
 
 if TYPE_CHECKING:
     from planner.budget import Budget
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from planner.training.search.result import (
         Change,
         Cloud,
-        FewerDevices,
         NearBatch,
         NearMiss,
         SizedPlan,
@@ -108,17 +108,17 @@ def search(
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: list[Change] = []
-    without: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
     fewer: list[SizedPlan] = []
     switches: tuple[SwitchWorth, ...] = ()
     modules: Change | None = None
+    without = WithoutTypes(run)
     cut = None
     smaller = FewerNodes(run=run, sizes=sizes) if looks_at_fewer else None
     empty: RuleError | None = None
     batches: tuple[NearBatch, ...] = ()
 
-    def compare(best: RankedPlan, as_listed: bool = False) -> None:
+    def compare(best: RankedPlan, as_listed: bool) -> None:
         nonlocal smaller
         if smaller is not None:
             return
@@ -133,8 +133,14 @@ def search(
             smaller.look(first=found.nodes)
             run.beaten(smaller.slowest_s)
 
+    def look_without_types(_: RankedPlan, _as_listed: bool) -> None:
+        without.look_ahead()
+        run.rival_s = min((one.step_s for one in without.found), default=inf)
+
     if smaller is None and advise:
         run.first_found = compare
+    if improve is not None and advise and is_mixed(scenario.ideal):
+        run.first_found = look_without_types
     if smaller is not None:
         run.walked = smaller.look_ahead
     try:
@@ -158,16 +164,16 @@ def search(
                 if offer_with_modules(run, wider):
                     least_s = _least_work_s(run)
                     wider.bound_s = min(least_s, wider.bound_s or least_s)
-                run = wider
+                run, without = wider, WithoutTypes(wider)
             if run.improve is not None and advise:
-                without = faster_without_types(run)
+                without.look()
             if empty is None and _nothing_fits(run) and not _plans(run, smaller):
                 run.report("explaining")
                 nearest = nearest_misses(run)
                 for change in cheapest_changes(run) if advise else ():
                     changes.append(change)
             if smaller is None and advise and run.plans and not fewer:
-                compare(run.plans[0])
+                compare(run.plans[0], as_listed=False)
             best = next(iter(_plans(run, smaller)), None) if advise else None
             if best is not None and best.plan.degrees.devices == scenario.job.devices:
                 switches = worth_of_switches(scenario, best, budget)
@@ -193,7 +199,7 @@ def search(
     return replace(
         result,
         fewer_nodes=_fewer_nodes(result, fewer),
-        fewer_devices=without,
+        fewer_devices=without.found,
         near_batches=batches,
         needs_offloading=run.restrictions is not restrictions,
         switches=switches,

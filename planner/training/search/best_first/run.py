@@ -61,6 +61,10 @@ NONE_LEFT = LayoutBounds(of_combination_s={}, others_s=inf)
 SCOUTED = 12
 """Combinations of which some are refined first where nodes are not alike."""
 
+RIVALLED = 24
+"""Combinations that are refined although no plan on all devices can beat one on fewer: those that
+are listed shall be good ones."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -108,6 +112,8 @@ class SearchRun:
     known: KnownShards | None = None
     alone: bool = True
     moves_layers: bool = True
+    rival_s: float = np.inf
+    """What a plan that is not on all devices takes: a search that cannot beat it ends early."""
     done: bool = False
     space: BoundedSpace = field(init=False)
     best: BestPlans = field(init=False)
@@ -184,11 +190,17 @@ class SearchRun:
             walk.refine_early(scouted[:SCOUTED], self.top)
             if self.first_found is not None and self.plans:
                 self.first_found(self.plans[0], False)
+        compared = not mixed
         while not walk.done and walk.placed < PLACED and not walk.spent:
             self.budget.check()
             self.bound_s = walk.bound_s
+            if self.best.full and walk.refined >= RIVALLED and self.walk_bound_s >= self.rival_s:
+                break
             walk.step()
             self.report("refining")
+            if not compared and self.best.kept and self.first_found is not None:
+                compared = True
+                self.first_found(self.plans[0], False)
             if early is not None and walk.refined >= early:
                 if self._computes_most():
                     early = None
@@ -213,6 +225,12 @@ class SearchRun:
                     self.layout_bounds = self.layout_bounds.on_links(walk.on_any_hosts_s, below_s)
                 self.layout_bounds = self.layout_bounds.settled()
         self._note_gains()
+
+    @property
+    def walk_bound_s(self) -> float:
+        """Seconds that no combination takes less than that the walk has not refined."""
+        bound_s = None if self._walk is None else self._walk.bound_s
+        return np.inf if bound_s is None else bound_s
 
     def prove_hosts(self) -> None:
         """Prove the hosts of the best plan, where `refine` was to leave that. Raises: OutOfTime."""

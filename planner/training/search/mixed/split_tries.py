@@ -36,6 +36,9 @@ AT_ONCE = 32
 LATEST = 64
 """Paths, the latest, of which the longest says which splits are simulated first."""
 
+KNOWN = 640
+"""Paths of a program's answers from which on no split adds its own: they are compared with each."""
+
 SIMULATED = 1024
 """Most splits of one answer that are simulated."""
 
@@ -90,7 +93,7 @@ class SplitTries:
                     priced, ways = True, fitting
                     chosen = self._begun(ways, best.seconds)
                     break
-            for index in ranked[:2].tolist():
+            for index in ranked[:2].tolist() if len(of.paths) < KNOWN else ():
                 of.added(answer, passes[index])
         return best if chosen is not None else None
 
