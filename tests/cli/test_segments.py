@@ -150,7 +150,7 @@ def test_fewer_nodes_may_have_other_segments(
                    "--seq-length=32768", "--precision=bf16", "--json")  # fmt: skip
     assert done.code == 0, done.stderr
     smaller = json.loads(done.stdout)["search"]["fewer_nodes"]
-    assert smaller["nodes"] in (1, 3)
+    assert smaller["nodes"] in (1, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ CLEARLY = 0.1
 """Share by which a plan on fewer nodes has to be faster for all numbers of nodes to be searched
 where links are unequal: hosts are chosen on each of them."""
 
+FAR = 0.5
+"""The same share where the plan on all nodes is on the hosts as listed: others may be faster."""
+
 LAST_S = 0.3
 """How much later than the deadline a search that found nothing may look for one plan."""
 
@@ -115,19 +118,22 @@ def search(
     empty: RuleError | None = None
     batches: tuple[NearBatch, ...] = ()
 
-    def compare(best: RankedPlan) -> None:
+    def compare(best: RankedPlan, as_listed: bool) -> None:
         nonlocal smaller
+        if smaller is not None:
+            return
         found = faster_on_fewer(run, best)
         if found is None:
             return
         fewer.append(found)
-        faster = (found.step_s or inf) <= (1 - CLEARLY) * best.estimate.step_s
+        share = FAR if as_listed else CLEARLY
+        faster = (found.step_s or inf) <= (1 - share) * best.estimate.step_s
         if idle and faster and may_leave_out(scenario):
             smaller = FewerNodes(run=run)
             smaller.look(first=found.nodes)
             run.beaten(smaller.slowest_s)
 
-    def look_without_types(_: RankedPlan) -> None:
+    def look_without_types(_: RankedPlan, _as_listed: bool) -> None:
         without.look_ahead()
         run.rival_s = min((one.step_s for one in without.found), default=inf)
 
@@ -167,7 +173,7 @@ def search(
                 for change in cheapest_changes(run) if advise else ():
                     changes.append(change)
             if smaller is None and advise and run.plans and not fewer:
-                compare(run.plans[0])
+                compare(run.plans[0], as_listed=False)
             best = next(iter(_plans(run, smaller)), None) if advise else None
             if best is not None and best.plan.degrees.devices == scenario.job.devices:
                 switches = worth_of_switches(scenario, best, budget)
@@ -227,7 +233,8 @@ def _offloading(run: SearchRun) -> SearchRun | None:
 def _fewer_nodes(result: SearchResult, fewer: Sequence[SizedPlan]) -> SizedPlan | None:
     """The faster plan on fewer nodes, if one was found."""
     best_s = result.plans[0].estimate.step_s if result.plans else 0.0
-    return next((one for one in fewer if one.step_s is not None and one.step_s < best_s), None)
+    faster = (one for one in fewer if one.step_s is not None and one.step_s < best_s)
+    return min(faster, key=lambda one: (one.step_s, one.nodes), default=None)
 
 
 def _nothing_fits(run: SearchRun) -> bool:

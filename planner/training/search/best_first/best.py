@@ -159,6 +159,13 @@ class BestPlans:
         self._plans = self.kept, tuple(one for one in self._plans[1] if one is not known)
         self.offer(priced)
 
+    @classmethod
+    def of_one(cls, priced: Priced) -> BestPlans:
+        """A list that holds this plan alone."""
+        best = cls(1)
+        best.offer(priced)
+        return best
+
     def ranked(self, gains: Mapping[int, float]) -> tuple[RankedPlan, ...]:
         """`gains` by index: how much longer steps take on the hosts as listed."""
         kept = self.kept

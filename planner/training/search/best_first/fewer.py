@@ -40,7 +40,7 @@ def faster_on_fewer(run: SearchRun, best: RankedPlan) -> SizedPlan | None:
         return None
     known = KnownShards.of(scenario.ideal, run.space.growing, best.estimate.step_s)
     found: SizedPlan | None = None
-    for nodes in _sizes(scenario.topology.nodes):
+    for nodes in _sizes(scenario):
         run.budget.check()
         try:
             smaller = _on(scenario, best, nodes)
@@ -52,13 +52,14 @@ def faster_on_fewer(run: SearchRun, best: RankedPlan) -> SizedPlan | None:
     return found
 
 
-def _sizes(nodes: int) -> list[int]:
-    """Halves of the nodes, the fewest first."""
-    sizes = []
-    while nodes > 1:
-        nodes //= 2
-        sizes.append(nodes)
-    return sizes[::-1]
+def _sizes(scenario: Scenario) -> list[int]:
+    """Numbers of nodes, the fewest first: halves of all, powers of two, and the blocks of nodes
+    that share a switch or a site."""
+    given = scenario.topology.nodes
+    halves = {given >> times for times in range(1, given.bit_length())}
+    powers = {1 << times for times in range(given.bit_length())}
+    blocks = {tier.nodes for tier in scenario.topology.fabric.tiers if tier.nodes is not None}
+    return sorted(nodes for nodes in halves | powers | blocks if nodes < given)
 
 
 def _on(scenario: Scenario, best: RankedPlan, nodes: int) -> Scenario:

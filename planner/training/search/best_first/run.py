@@ -85,8 +85,9 @@ class SearchRun:
     """`space` holds what is bounded (`BoundedSpace` tells what `screening`, `known`, `hopeful` and
     `counts_all` do), `done` tells that the walk over it ended by itself. `bound_s` is the walk's
     bound before the step that is under way: one that is cut short may have lost what it was working
-    on. Where placing takes long, `first_found` is called with the first plan. Plans that take
-    `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
+    on. Where placing takes long, `first_found` is called with the first plan, and before that with
+    the best on the hosts as listed (True), if it does not compute for most of its step. Plans that
+    take `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
     same. `alone`: no other run may find a better plan. Without `moves_layers`, stage layouts other
     than the default are not looked for, and count in the gap. `proves`: whether hosts are chosen
     with the effort of a proof; else `prove_hosts` may do it later."""
@@ -99,7 +100,7 @@ class SearchRun:
     progress: Callable[[Progress], None] | None = None
     layout: LayoutChooser = default_layout
     improve: LayoutImprover | None = choose_layout
-    first_found: Callable[[RankedPlan], None] | None = None
+    first_found: Callable[[RankedPlan, bool], None] | None = None
     walked: Callable[[], None] | None = None
     """Called before other stage layouts are looked for."""
     screening: bool = True
@@ -183,9 +184,12 @@ class SearchRun:
             self._listed = ListedPlans(combinations, self._fastest_listed)
             table, below_s = self.space.growing.table, self.best.slowest_s
             scouted = self._listed.scouted(table, self.top, self.budget, below_s=below_s)
+            listed = self._fastest_listed
+            if self.first_found is not None and listed is not None and not _computes_most(listed):
+                self.first_found(BestPlans.of_one(listed).ranked({})[0], True)
             walk.refine_early(scouted[:SCOUTED], self.top)
             if self.first_found is not None and self.plans:
-                self.first_found(self.plans[0])
+                self.first_found(self.plans[0], False)
         compared = not mixed
         while not walk.done and walk.placed < PLACED and not walk.spent:
             self.budget.check()
@@ -196,7 +200,7 @@ class SearchRun:
             self.report("refining")
             if not compared and self.best.kept and self.first_found is not None:
                 compared = True
-                self.first_found(self.plans[0])
+                self.first_found(self.plans[0], False)
             if early is not None and walk.refined >= early:
                 if self._computes_most():
                     early = None
@@ -376,8 +380,7 @@ class SearchRun:
     def _computes_most(self) -> bool:
         """Whether the best plan computes for most of its step: elsewhere, layers that move gain
         little."""
-        time = self.best.kept[0].estimate.time if self.best.kept else None
-        return time is not None and time.compute_s + time.recompute_s > time.step_s / 2
+        return bool(self.best.kept) and _computes_most(self.best.kept[0])
 
     def _improve_layouts(self, walk: Refinement) -> None:
         if self.improve is None or not self.moves_layers or is_mixed(self.scenario.ideal):
@@ -422,3 +425,8 @@ class SearchRun:
             budget=self.budget,
             report=partial(self.report, "modules"),
         )
+
+
+def _computes_most(one: Priced) -> bool:
+    time = one.estimate.time
+    return time.compute_s + time.recompute_s > time.step_s / 2
