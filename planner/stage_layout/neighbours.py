@@ -43,6 +43,9 @@ IN_STAGE, IN_ROWS = 2, 5
 ROUNDS = 24
 """Most moves."""
 
+CHUNKS_MOVED = 2048
+"""Most moves times chunks: with many chunks every move takes longer to find and gains less."""
+
 
 def descend(problem: LayoutProblem, start: Layouts, budget: Budget = UNLIMITED) -> Layouts:
     """Follow moves from the best of `start` and regular layouts while one helps; returns the best
@@ -50,7 +53,7 @@ def descend(problem: LayoutProblem, start: Layouts, budget: Budget = UNLIMITED) 
     returns the best so far."""
     best, best_s = start, np.inf
     tried = regular_layouts(problem, start)
-    for _ in range(1 + ROUNDS):
+    for _ in range(1 + min(ROUNDS, max(1, CHUNKS_MOVED // problem.chunks))):
         found = _best_of(problem, tried)
         if found is None or not found.step_s < best_s * (1 - 1e-9):
             break
