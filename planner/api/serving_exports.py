@@ -55,9 +55,7 @@ def export_serving(
     ranges.word("--format", format, tuple(SERVING_FORMATS))
     job = _job(plan, cluster, model)
     text = SERVING_FORMATS[format].write(job)
-    for line in serving_notes(job) if note is not None else ():
-        if note is not None:
-            note(line)
+    _say_notes(job, note)
     return text
 
 
@@ -91,10 +89,14 @@ def export_all_serving(
         except Inexpressible as error:
             if note is not None:
                 note(f"no {one.file}: {error}")
-    for line in serving_notes(job) if note is not None else ():
-        if note is not None:
-            note(line)
+    _say_notes(job, note)
     return texts
+
+
+def _say_notes(job: ServingExport, note: Callable[[str], None] | None) -> None:
+    if note is not None:
+        for line in serving_notes(job):
+            note(line)
 
 
 def serving_formats() -> tuple[str, ...]:

@@ -144,10 +144,9 @@ def _fewer_devices(result: SearchResult) -> list[str]:
     if not result.fewer_devices:
         return []
     best, fewer = result.plans[0], result.fewer_devices[0]
-    floor_s = best.estimate.step_s * (1 - result.best_gap)
     beaten = ""
-    if floor_s >= fewer.step_s:
-        beaten = f" No plan on all of them takes less than {seconds(floor_s)}."
+    if result.floor_s >= fewer.step_s:
+        beaten = f" No plan on all of them takes less than {seconds(result.floor_s)}."
     return [
         f"Without the {' and '.join(fewer.without)} the step takes {seconds(fewer.step_s)} instead "
         f"of {seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "

@@ -143,9 +143,8 @@ def how_sure(result: SearchResult) -> str:
         first = f"within {at_most(result.best_gap)}" if result.best_gap else "the best"
         which, near = f"plan 1 is {first}, all {len(result.plans)} are", near
     others = "" if result.gap_from is None else f"; the gap is from {OTHERS[result.gap_from]}"
-    floor_s = result.plans[0].estimate.step_s * (1 - result.best_gap)
     by_step = result.ranked is None and result.robustness is None
-    floor = f", and no plan takes less than {seconds(floor_s)}" if ended and by_step else ""
+    floor = f", and no plan takes less than {seconds(result.floor_s)}" if ended and by_step else ""
     return f"{text}{cut}; {which} {near} under the model{others}{floor}."
 
 

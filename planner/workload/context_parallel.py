@@ -31,7 +31,7 @@ def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> 
     if of_ring.whole_heads:
         block_bytes = max(block_bytes, 2 * query_bytes)
     waits = of_ring.waits_when_compiled and software.compile
-    gradients = sum_width(workload) if of_ring.fp32_sums else 1
+    gradients = gradient_sum_width(workload)
     return [
         *operators,
         ring_merge(workload, query_bytes, block_bytes),
@@ -96,12 +96,11 @@ def ring_merge(workload: Workload, query_bytes: int, block_bytes: int) -> Pointw
     ring, fp32 = workload.context_ring, workload.software.context_sends.fp32_sums
     eight_bit = workload.quantized and workload.software.fp8.attention
     width = sum_width(workload) if eight_bit or fp32 else 1
-    backward_width = sum_width(workload) if fp32 else 1
+    backward_width = gradient_sum_width(workload)
     parts = (3 * ring + 1) / 4
     held = 3 * (query_bytes + block_bytes)
     if fp32:
-        sums = backward_width
-        held = (1 + sums) * query_bytes + (1 + 2 * sums) * block_bytes
+        held = (1 + backward_width) * query_bytes + (1 + 2 * backward_width) * block_bytes
     return Pointwise(
         name="context_merge",
         module="core_attn",
@@ -116,3 +115,8 @@ def ring_merge(workload: Workload, query_bytes: int, block_bytes: int) -> Pointw
 def sum_width(workload: Workload) -> int:
     """Bytes of an fp32 number over those of an element of the job."""
     return 4 // workload.element_bytes
+
+
+def gradient_sum_width(workload: Workload) -> int:
+    """The same of an element of the gradients that a ring adds up."""
+    return sum_width(workload) if workload.software.context_sends.fp32_sums else 1

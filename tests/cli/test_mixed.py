@@ -90,6 +90,21 @@ def test_nodes_of_two_sizes_are_found_in_either_order(found: Callable[..., Any])
     assert not one["search"]["proven"] or one["search"]["gap"] == 0
 
 
+def assert_read_again(
+    planner: Callable[..., Outcome], path: Path, best: dict[str, Any], form: str
+) -> tuple[str, str]:
+    """The plan of a file takes as long as when it was found, passes its check and is exported.
+    Returns the options of its inputs, which lie beside it."""
+    files = (f"--cluster={path.parent / 'c.yaml'}", f"--model={path.parent / 'm.yaml'}")
+    again = planner("estimate", *files, f"--plan={path}", "--json")
+    assert again.code == 0, again.stderr
+    step_s = json.loads(again.stdout)["plans"][0]["estimate"]["step_s"]
+    assert step_s == pytest.approx(best["estimate"]["step_s"], rel=1e-9)
+    assert planner("check", *files, str(path)).code == 0
+    assert planner("export", str(path), *files, f"--format={form}").code == 0
+    return files
+
+
 def test_a_plan_on_fewer_larger_nodes_is_read_again(
     found: Callable[..., Any], planner: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -98,13 +113,7 @@ def test_a_plan_on_fewer_larger_nodes_is_read_again(
     path = tmp_path / "plans.json"
     best = found(groups, "--devices=16", "--top=1", f"--output={path}")["plans"][0]
     assert best["placement"]["hosts"] == ["h-0", "h-1"]
-    files = (f"--cluster={tmp_path / 'c.yaml'}", f"--model={tmp_path / 'm.yaml'}")
-    again = planner("estimate", *files, f"--plan={path}", "--json")
-    assert again.code == 0, again.stderr
-    step_s = json.loads(again.stdout)["plans"][0]["estimate"]["step_s"]
-    assert step_s == pytest.approx(best["estimate"]["step_s"], rel=1e-9)
-    assert planner("check", *files, str(path)).code == 0
-    assert planner("export", str(path), *files, "--format=megatron-lm").code == 0
+    assert_read_again(planner, path, best, "megatron-lm")
 
 
 def test_a_plan_on_a_node_that_is_not_among_the_first_is_read_again(
@@ -115,13 +124,7 @@ def test_a_plan_on_a_node_that_is_not_among_the_first_is_read_again(
     path = tmp_path / "plans.json"
     best = found(groups, "--nodes=1", "--top=1", f"--output={path}")["plans"][0]
     assert best["placement"]["hosts"] == ["h-0"]
-    files = (f"--cluster={tmp_path / 'c.yaml'}", f"--model={tmp_path / 'm.yaml'}")
-    again = planner("estimate", *files, f"--plan={path}", "--json")
-    assert again.code == 0, again.stderr
-    step_s = json.loads(again.stdout)["plans"][0]["estimate"]["step_s"]
-    assert step_s == pytest.approx(best["estimate"]["step_s"], rel=1e-9)
-    assert planner("check", *files, str(path)).code == 0
-    assert planner("export", str(path), *files, "--format=ranks").code == 0
+    files = assert_read_again(planner, path, best, "ranks")
     moved = planner("replan", str(path), "--lost=h-0", *files, "--json")
     assert moved.code == 0, moved.stderr
 

@@ -241,6 +241,11 @@ class SearchResult:
         return max(decisions, key=decisions.__getitem__) if self.gap else None
 
     @property
+    def floor_s(self) -> float:
+        """No plan takes less, seconds, where plans are ranked by the step and one is listed."""
+        return self.plans[0].estimate.step_s * (1 - self.best_gap)
+
+    @property
     def proven(self) -> bool:
         """Whether no plan is better under the model, or nothing fits: there is no gap."""
         return self.settled and not self.gap

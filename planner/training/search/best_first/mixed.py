@@ -82,8 +82,10 @@ class MixedRefinement(Refinement):
         far = best.full and least_s < (1 - FAR) * best.first_s
         if far and self.refined >= max(FAR_SOLVED, _PATIENCE * self._improved):
             return True
-        if self.refined < SOME or self.refined >= SOLVED:
-            return self.refined >= SOLVED
+        if self.refined >= SOLVED:
+            return True
+        if self.refined < SOME:
+            return False
         near_first = least_s >= (1 - NEAR_FIRST) * best.first_s
         gap = max(NEAR_SLOWEST * (self.refined >= MANY), self._closed_gap())
         return best.full and near_first and least_s >= (1 - gap) * best.slowest_s
