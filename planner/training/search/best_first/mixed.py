@@ -13,9 +13,11 @@ from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, point_estimate, shard_of
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.dispatchers import DispatcherBounds, passes_s
+from planner.training.search.best_first.queue import Open
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
+from planner.training.search.mixed.by_rule import plans_by_rule
 from planner.training.search.mixed.combination import SolvedCombination, solve
 from planner.training.search.mixed.known_paths import KnownPaths
 from planner.training.search.mixed.typed import TypedCombination
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.combinations import Combinations
-    from planner.training.search.best_first.queue import Open
     from planner.training.search.hosts.choose import PlacementSearch
     from planner.training.search.mixed.combination import Candidate
     from planner.workload.shard import Shard
@@ -74,13 +75,13 @@ class MixedRefinement(Refinement):
         self._answers: dict[_Key, tuple[_Wanted, SolvedCombination]] = {}
         self._passes: dict[int, Floats] = {}
         self._dispatchers = DispatcherBounds()
+        self._looked_around = False
         self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
     @property
     def spent(self) -> bool:
         best, least_s = self._best, self._queue.least_s
-        far = best.full and least_s < (1 - FAR) * best.first_s
-        if far and self.refined >= max(FAR_SOLVED, _PATIENCE * self._improved):
+        if best.full and self._far and self.refined >= max(FAR_SOLVED, _PATIENCE * self._improved):
             return True
         if self.refined >= SOLVED:
             return True
@@ -89,6 +90,11 @@ class MixedRefinement(Refinement):
         near_first = least_s >= (1 - NEAR_FIRST) * best.first_s
         gap = max(NEAR_SLOWEST * (self.refined >= MANY), self._closed_gap())
         return best.full and near_first and least_s >= (1 - gap) * best.slowest_s
+
+    @property
+    def _far(self) -> bool:
+        """Whether combinations that are left may be much faster than the best plan."""
+        return self._queue.least_s < (1 - FAR) * self._best.first_s
 
     def _closed_gap(self) -> float:
         """The gap of the combinations for which nothing more is done."""
@@ -102,6 +108,9 @@ class MixedRefinement(Refinement):
 
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
+        if self.refined >= LOOKED_AROUND and not self._looked_around and self._far:
+            self._look_around()
+            return
         opened = self._queue.pop()
         if opened is None:
             return
@@ -128,6 +137,27 @@ class MixedRefinement(Refinement):
                 self._price(opened, solved)
             self._solved[opened.index] = solved
             self._queue.push(replace(opened, simulated=True))
+
+    def _look_around(self) -> None:
+        """Price plans by a rule where bounds do not tell which combinations are good, and solve the
+        best of these. Raises: OutOfTime."""
+        self._looked_around = True
+        best = self._best
+        most = max(best.top, AROUND)
+        found = plans_by_rule(self._combinations, self._table, most, best.slowest_s, self._budget)
+        for one in found:
+            self._budget.check()
+            bound_s = float(self._combinations.quick_s[one.index])
+            placed = PlacedPlan(plan=one.plan, bound_s=bound_s, method=TYPES)
+            self._seen.add(one.plan)
+            self._offer(Priced.of(one.index, placed, estimate(self._scenario, one.plan)))
+        for one in found[:AROUND]:
+            group, _ = self._combinations.place(one.index)
+            bound_s = float(self._combinations.quick_s[one.index])
+            opened = Open(bound_s, one.index, group.layout.load.most_layers)
+            solved = self._solve(opened)
+            best.raise_bound(one.index, solved.bound_s)
+            self._price(replace(opened, bound_s=solved.bound_s), solved)
 
     def _carried_s(self, opened: Open) -> float:
         """A bound in seconds by those of other dispatchers; 0 without experts."""
@@ -228,10 +258,13 @@ class MixedRefinement(Refinement):
             if priced is not None and (fastest is None or priced.step_s < fastest.step_s):
                 fastest = priced
         if fastest is not None:
-            self._offered.add(opened.index)
-            if fastest.step_s < self._best.first_s:
-                self._improved = self.refined
-            self._best.offer(fastest, any_layout=True)
+            self._offer(fastest)
+
+    def _offer(self, priced: Priced) -> None:
+        self._offered.add(priced.index)
+        if priced.step_s < self._best.first_s:
+            self._improved = self.refined
+        self._best.offer(priced, any_layout=True)
 
     def _placed(self, opened: Open, one: Candidate) -> Priced | None:
         found = point_estimate(self._scenario, one.plan)
@@ -268,6 +301,10 @@ FAR, FAR_SOLVED, _PATIENCE = 0.2, 48, 2
 """Where the bounds of combinations that are left are below the best plan by more than this share of
 its step, they prove nothing soon: the search ends after so many programs, if the best plan was
 found after no more than half of them."""
+
+LOOKED_AROUND, AROUND = 16, 4
+"""Programs after which plans by a rule are priced, if bounds are as far from the best plan by then;
+combinations of these that are solved for."""
 
 NEARLY = 0.985
 """Share of what is to be beaten up to which splits over several chunks are settled first, once no
