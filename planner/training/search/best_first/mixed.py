@@ -12,12 +12,12 @@ from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, point_estimate, shard_of
 from planner.training.search.best_first.best import Priced
+from planner.training.search.best_first.by_rule import plans_by_rule
 from planner.training.search.best_first.dispatchers import DispatcherBounds, passes_s
 from planner.training.search.best_first.queue import Open
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
-from planner.training.search.mixed.by_rule import plans_by_rule
 from planner.training.search.mixed.combination import SolvedCombination, solve
 from planner.training.search.mixed.known_paths import KnownPaths
 from planner.training.search.mixed.typed import TypedCombination

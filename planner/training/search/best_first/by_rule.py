@@ -65,7 +65,7 @@ class _Candidate(NamedTuple):
     """A combination of a group with a layout on some hosts, and what that takes at least."""
 
     least_s: float
-    index: int
+    combination: int
     hosts: tuple[str, ...]
     group: Fitting
     which: int
@@ -87,7 +87,7 @@ def plans_by_rule(
         for hosts in block_orders(scenario)[:ORDERS]
         for one in _on_hosts(combinations, table, hosts, below_s, budget)
     ]
-    candidates.sort(key=lambda one: (one.least_s, one.index))
+    candidates.sort(key=lambda one: (one.least_s, one.combination))
     best: dict[int, RuledPlan] = {}
     wanted_s = below_s
     for one in candidates[:PRICED]:
@@ -97,9 +97,9 @@ def plans_by_rule(
         plan = plan_at(scenario, one.group, one.which, one.recomputed_layers)
         plan = replace(plan, placement=placement_on(scenario, one.hosts))
         step_s = point_estimate(scenario, plan).step_s
-        known = best.get(one.index)
+        known = best.get(one.combination)
         if step_s < (below_s if known is None else known.step_s):
-            best[one.index] = RuledPlan(step_s=step_s, index=one.index, plan=plan)
+            best[one.combination] = RuledPlan(step_s=step_s, index=one.combination, plan=plan)
         if len(best) >= most:
             wanted_s = sorted(found.step_s for found in best.values())[most - 1]
     return sorted(best.values(), key=lambda one: (one.step_s, one.index))[:most]
@@ -138,7 +138,8 @@ def _on_hosts(
 def _with_layouts(placed: Scenario, group: Fitting, stage_s: Sequence[float]) -> Iterator[Fitting]:
     """A group with each layout that the rule gives it, where stages take so long for a layer."""
     shape = (group.screened.pipeline, group.virtual_stages, group.schedule)
-    if not group.layout.chosen or kept_layout(placed, *shape) is not None:
+    few = placed.model.num_layers < group.chunks
+    if few or not group.layout.chosen or kept_layout(placed, *shape) is not None:
         yield group
         return
     speeds = 1 / np.array(stage_s)
