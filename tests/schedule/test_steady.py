@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from planner.schedule.build import build
 from planner.schedule.graph.compile import Sends
 from planner.schedule.registry import SCHEDULES
-from planner.schedule.simulation.simulate import Durations, simulate
-from planner.schedule.simulation.steady import Spans, extended, fewer_microbatches
+from planner.schedule.simulation.simulate import Durations, simulate, step_spans
+from planner.schedule.simulation.steady import Spans, extended, fewer_microbatches, repeated_spans
 from tests.every_instance import instances
 
 SECONDS = st.floats(0.05, 3.0)
@@ -80,3 +80,18 @@ def test_which_are_simulated_in_full() -> None:
     for name in ("gpipe", "zb-h1", "1f1b-vocab-1"):
         assert name in SCHEDULES
         assert fewer_microbatches(name, **size, num_microbatches=250_001) is None
+
+
+def test_many_steps_at_once() -> None:
+    schedule = build("interleaved", stages=4, virtual_stages=2, num_microbatches=1600)
+    scales = np.array([1.0, 1.3, 0.7])[:, None, None]
+    durations = Durations(
+        forward_s=scales * np.array([[1.0, 0.9], [1.2, 1.0], [1.1, 1.4], [0.9, 1.0]]),
+        backward_s=scales * np.array([[2.0, 1.9], [2.2, 2.0], [2.1, 2.4], [1.9, 2.0]]),
+        forward_send_s=0.1,
+        backward_send_s=np.array([[0.1], [0.4], [0.2]]) * np.ones(7),
+        sends="overlapped",
+        reduction_s=np.array([0.5, 0.0, 0.3, 0.9]),
+    )
+    found = repeated_spans(schedule, durations)
+    np.testing.assert_allclose(found, step_spans(schedule, durations), rtol=1e-9)

@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from planner.schedule.build import build
 from planner.schedule.registry import kind_of
 from planner.schedule.rules import ScheduleSize
+from planner.schedule.simulation.simulate import simulate_each, step_spans
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
+    from planner.schedule.passes import Schedule
+    from planner.schedule.simulation.simulate import Durations
     from planner.schedule.simulation.timeline import Timeline
 
 SIMULATED = 4_000
@@ -98,3 +102,30 @@ def extended(timeline: Timeline, num_microbatches: int) -> Spans | None:
         span_s=timeline.span_s + moved_s,
         bubble_fraction=np.maximum(pass_span_s - busy_s - waited_s, 0.0) / pass_span_s,
     )
+
+
+def repeated_spans(schedule: Schedule, durations: Durations) -> Floats:
+    """[B]: what `step_spans` gives, in seconds, up to rounding, for a schedule that `build` gives
+    for its sizes alone and for durations with one leading axis."""
+    fewer = fewer_microbatches(
+        schedule.name,
+        stages=schedule.stages,
+        virtual_stages=schedule.virtual_stages,
+        num_microbatches=schedule.num_microbatches,
+    )
+    if fewer is None:
+        return step_spans(schedule, durations)
+    some = build(
+        schedule.name,
+        stages=schedule.stages,
+        virtual_stages=schedule.virtual_stages,
+        num_microbatches=fewer,
+    )
+    simulations = simulate_each(some, durations)
+    every = []
+    for one in range(len(simulations)):
+        spans = extended(simulations.timeline(one), schedule.num_microbatches)
+        if spans is None:
+            return step_spans(schedule, durations)
+        every.append(spans.span_s)
+    return np.array(every)

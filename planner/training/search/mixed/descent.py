@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.simulation.simulate import step_spans
+from planner.schedule.simulation.steady import repeated_spans
 from planner.training.search.mixed.split_tries import Split
 from planner.training.search.mixed.splits import least_chunks
 
@@ -87,7 +87,7 @@ class Descents:
         stages = np.broadcast_to(np.arange(classes.shape[1]), classes.shape)
         passes = self._seconds.seconds(stages, classes, chunks)
         passes = np.moveaxis(passes, 0, 2).reshape(*classes.shape, -1)
-        spans = step_spans(answers.schedule, answers.durations(which, passes))
+        spans = repeated_spans(answers.schedule, answers.durations(which, passes))
         return np.asarray(spans + answers.beside_s[which])
 
     def _descended(self, answer: int, chunks: Ints, step_s: float) -> Split:

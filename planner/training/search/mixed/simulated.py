@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.schedule.build import build
-from planner.schedule.simulation.simulate import Durations, step_spans
+from planner.schedule.simulation.simulate import Durations
+from planner.schedule.simulation.steady import repeated_spans
 from planner.training.search.mixed.order_problem import taken
 from planner.training.search.mixed.splits import even_chunks
 from planner.training.step.parts import jitter_bound_s
@@ -27,7 +28,7 @@ def simulated_s(of: TypedCombination, program: OrderTables, orders: Orders) -> F
     classes = np.repeat(orders.classes, problem.stages // problem.rows, axis=1)
     forward, backward, weight = _pass_seconds(of, program, orders, classes)
     forward_send, backward_send = stage_sends(of, program, classes)
-    spans = step_spans(
+    spans = repeated_spans(
         build(
             batch.schedule,
             stages=batch.pipeline,
