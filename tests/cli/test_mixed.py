@@ -234,6 +234,31 @@ def test_what_is_faster_without_the_slow_devices_is_said(
     assert reasons.startswith(" • Without the t4 the step takes")
 
 
+def test_behind_slow_links_a_schedule_asked_for_gives_no_faster_plan(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Bounds of interleaved combinations are a fraction of their steps where links are slow, and
+    do not tell which are good."""
+    slow = {"network": {"cards": 1, "bandwidth": "1.25 GB/s"}}
+    slow["intra_node"] = {"bandwidth": "150 GB/s"}
+    groups = [group("a", "a100-sxm-40gb", 2), group("v", "v100-sxm-32gb", 2) | slow]
+    cluster = {"name": "slow", "node_groups": groups}
+    (tmp_path / "c.yaml").write_text(json.dumps(cluster), encoding="utf-8")
+
+    def searched(*options: str) -> Any:
+        outcome = planner(
+            *("search", "--cluster", str(tmp_path / "c.yaml"), "--model", "gpt-1.7b"),
+            *("--precision", "fp16", "--top", "1", "--context", "1", "--recompute", "none"),
+            *("--sequence-parallel", "off", "--json", *options),
+        )
+        assert outcome.code == 0, outcome.stderr
+        return json.loads(outcome.stdout)
+
+    free, asked = searched(), searched("--schedule", "1f1b")
+    assert asked["search"]["gap"] < 0.01
+    assert steps_of(free)[0] <= steps_of(asked)[0]
+
+
 def test_what_promises_to_be_faster_without_slow_links_is_searched_first(
     planner: Callable[..., Outcome], tmp_path: Path
 ) -> None:

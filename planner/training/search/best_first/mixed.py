@@ -302,7 +302,7 @@ FAR, FAR_SOLVED, _PATIENCE = 0.2, 48, 2
 its step, they prove nothing soon: the search ends after so many programs, if the best plan was
 found after no more than half of them."""
 
-LOOKED_AROUND, AROUND = 16, 4
+LOOKED_AROUND, AROUND = 16, 8
 """Programs after which plans by a rule are priced, if bounds are as far from the best plan by then;
 combinations of these that are solved for."""
 
