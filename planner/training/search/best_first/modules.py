@@ -35,7 +35,7 @@ from planner.training.search.bounding.quick import (
     others_bound_s,
     quick_bound_s,
 )
-from planner.training.search.bounding.tight import default_layout_s
+from planner.training.search.bounding.tight import default_layout_s, other_layouts_s
 from planner.training.search.hosts.methods import ALIKE, UNCHANGED, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.mixed.speeds import is_mixed
@@ -284,7 +284,7 @@ def _waiting(
         budget.check()
         rows = rows[_quick_s(ideal, table, kept, rows, budget) < slowest_s]
         if rows.size:
-            bounds = _tight_s(ideal, table, kept, rows, budget)
+            bounds = choices_bound_s(ideal, table, kept, rows, budget)
             found += [
                 _Waiting(bound_s, indices[owner][row], owner, row)
                 for row, bound_s in zip(rows.tolist(), bounds.tolist(), strict=True)
@@ -340,17 +340,22 @@ def _indices(groups: Sequence[Fitting]) -> list[list[int]]:
     return found
 
 
-def _tight_s(
+def choices_bound_s(
     ideal: Scenario, table: CostTable, kept: Fitting, rows: NDArray[np.int64], budget: Budget
 ) -> NDArray[np.float64]:
-    """[N]: of every layout that combinations may have, whatever memory it takes."""
+    """[N]: lower bound in seconds on the step of combinations with every choice of modules and
+    every layout, whatever memory these take. Raises: OutOfTime."""
     bounds = []
     for part in pieces(rows, kept.chunks, budget):
-        batch = batch_of(ideal, kept, part, np.zeros(len(part), dtype=np.int64))
-        bound_s = default_layout_s(ideal, table, batch, step_parts(ideal, table, batch))
+        none = np.zeros(len(part), dtype=np.int64)
+        batch = batch_of(ideal, kept, part, none)
+        parts = step_parts(ideal, table, batch)
+        bound_s = default_layout_s(ideal, table, batch, parts)
         if _may_lay_out(ideal, kept, batch):
             stages = LayoutStages.of(ideal, table, batch).roomy
-            bound_s = np.minimum(bound_s, BELOW * every_layout_s(ideal, table, batch, stages))
+            others_s = other_layouts_s(ideal, table, kept.layout, batch, parts, none)
+            every_s = BELOW * every_layout_s(ideal, table, batch, stages)
+            bound_s = np.minimum(bound_s, np.maximum(every_s, others_s))
         bounds.append(bound_s)
     return np.concatenate(bounds)
 

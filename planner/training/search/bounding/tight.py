@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+    from planner.training.search.bounding.shared_layouts import SharedLayout
     from planner.training.step.parts import StepParts
 
 
@@ -58,7 +59,7 @@ def tight_bounds(
         batch = batch_of(scenario, fitting, which[part], layers[part])
         parts = step_parts(scenario, table, batch)
         default.append(default_layout_s(scenario, table, batch, parts))
-        others.append(_others_s(scenario, table, fitting, batch, parts, layers[part]))
+        others.append(other_layouts_s(scenario, table, fitting.layout, batch, parts, layers[part]))
     return TightBounds(
         default_s=np.concatenate(default), others_s=np.concatenate(others), layers=layers
     )
@@ -96,7 +97,7 @@ def tight_others_s(
         layers = recomputed_layers[part]
         batch = batch_of(scenario, fitting, which[part], layers)
         parts = step_parts(scenario, table, batch)
-        bounds.append(_others_s(scenario, table, fitting, batch, parts, layers))
+        bounds.append(other_layouts_s(scenario, table, fitting.layout, batch, parts, layers))
     return np.concatenate(bounds)
 
 
@@ -129,17 +130,19 @@ def default_layout_s(
     return BELOW * np.maximum(parts.lower_bound_s(), anywhere_s)
 
 
-def _others_s(
+def other_layouts_s(
     scenario: Scenario,
     table: CostTable,
-    fitting: Fitting,
+    layout: SharedLayout,
     batch: Batch,
     parts: StepParts,
     recomputed_layers: NDArray[np.int64],
 ) -> NDArray[np.float64]:
+    """[N] seconds: tight bounds of a batch, of which `layout` is the default, over every other
+    one; infinite where there is none."""
     work = LeastWork.of(table, batch, fewest_under_others(batch, recomputed_layers))
     return BELOW * (
-        others_bound_s(scenario, batch, work, fitting.layout, parts.reduction_s)
+        others_bound_s(scenario, batch, work, layout, parts.reduction_s)
         + beside_pipeline_s(scenario, table, batch)
         - scenario.job.software.step_overhead.value
         + waited_s(scenario, table, batch)

@@ -18,7 +18,7 @@ from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.every_layout import LayoutStages, every_layout_s
 from planner.training.search.bounding.fitting import batch_of, pieces, shape_of
 from planner.training.search.bounding.quick import BELOW
-from planner.training.search.bounding.tight import default_layout_s
+from planner.training.search.bounding.tight import default_layout_s, other_layouts_s
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.modules.every_choice import EveryChoice
 from planner.training.search.modules.options import KEEP
@@ -258,13 +258,16 @@ def _bounds(
             for at, seconds in zip(part[fits].tolist(), _parts_s(parts), strict=True):
                 parts_s[at] = seconds
         if group.layout.chosen and kept_layout(treated, *shape_of(batch)) is None:
-            others_s[part] = _every_layout(treated, table, batch)
+            others_s[part] = _other_layouts_s(treated, table, group, batch)
     return _Bounds(default_s, others_s, below_s, parts_s)
 
 
-def _every_layout(treated: Scenario, table: CostTable, batch: Batch) -> Floats:
+def _other_layouts_s(treated: Scenario, table: CostTable, group: Fitting, batch: Batch) -> Floats:
+    """[N]: of every layout but the default. No layers are recomputed as a whole."""
     stages = LayoutStages.of(treated, table, batch)
-    return BELOW * every_layout_s(treated, table, batch, stages)
+    parts = step_parts(treated, table, batch)
+    others_s = other_layouts_s(treated, table, group.layout, batch, parts, 0 * batch.row)
+    return np.maximum(BELOW * every_layout_s(treated, table, batch, stages), others_s)
 
 
 def _parts_s(parts: StepParts) -> Floats:
