@@ -155,4 +155,8 @@ def _usage_text(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "planner"
     message = message[:1].lower() + message[1:].rstrip(".")
+    if context is not None and "extra argument" in message:
+        takes = {name for option in context.command.params for name in option.opts}
+        if "--plan" in takes:
+            message += "; a plan or a launch script goes after --plan"
     return f"{message} (see {where} --help)"

@@ -117,6 +117,11 @@ def test_version(planner: Callable[..., Outcome]) -> None:
             ["list", "models", "more"],
             "got unexpected extra argument(s) (more) (see planner list --help)",
         ),
+        (
+            ["estimate", "--cluster", "dgx-a100-128", "train.sh"],
+            "got unexpected extra argument(s) (train.sh); a plan or a launch script goes after "
+            "--plan (see planner estimate --help)",
+        ),
     ],
 )
 def test_usage_errors(planner: Callable[..., Outcome], arguments: list[str], message: str) -> None:
