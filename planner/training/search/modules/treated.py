@@ -258,16 +258,24 @@ def _bounds(
             for at, seconds in zip(part[fits].tolist(), _parts_s(parts), strict=True):
                 parts_s[at] = seconds
         if group.layout.chosen and kept_layout(treated, *shape_of(batch)) is None:
-            others_s[part] = _other_layouts_s(treated, table, group, batch)
+            others_s[part] = _other_layouts_s(treated, table, group, batch, below_s[part])
     return _Bounds(default_s, others_s, below_s, parts_s)
 
 
-def _other_layouts_s(treated: Scenario, table: CostTable, group: Fitting, batch: Batch) -> Floats:
-    """[N]: of every layout but the default. No layers are recomputed as a whole."""
+def _other_layouts_s(
+    treated: Scenario, table: CostTable, group: Fitting, batch: Batch, below_s: Floats
+) -> Floats:
+    """[N]: of every layout but the default, tight where they are less than `below_s`. No layers are
+    recomputed as a whole."""
     stages = LayoutStages.of(treated, table, batch)
-    parts = step_parts(treated, table, batch)
-    others_s = other_layouts_s(treated, table, group.layout, batch, parts, 0 * batch.row)
-    return np.maximum(BELOW * every_layout_s(treated, table, batch, stages), others_s)
+    bound_s = BELOW * every_layout_s(treated, table, batch, stages)
+    open_ = np.flatnonzero(bound_s < below_s)
+    if open_.size:
+        some = batch.some(open_)
+        parts = step_parts(treated, table, some)
+        others_s = other_layouts_s(treated, table, group.layout, some, parts, 0 * some.row)
+        bound_s[open_] = np.maximum(bound_s[open_], others_s)
+    return np.asarray(bound_s)
 
 
 def _parts_s(parts: StepParts) -> Floats:
