@@ -265,7 +265,7 @@ def _roomy(
     run: SearchRun, scenario: Scenario | None, restrictions: Restrictions
 ) -> SearchRun | None:
     """A bounded search, within the budget of `run`, in which something fits, if there is one. What
-    it finds is advice, which nobody asks to be proven."""
+    it finds is advice, which nobody asks to be proven or to choose modules, which takes long."""
     if scenario is None:
         return None
     changed = SearchRun(
@@ -275,6 +275,7 @@ def _roomy(
         budget=run.budget,
         solver=run.solver,
         proves=False,
+        treats_modules=False,
     )
     try:
         changed.bound()

@@ -88,9 +88,10 @@ class SearchRun:
     on. Where placing takes long, `first_found` is called with the first plan, and before that with
     the best on the hosts as listed (True), if it does not compute for most of its step. Plans that
     take `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
-    same. `alone`: no other run may find a better plan. Without `moves_layers`, stage layouts other
-    than the default are not looked for, and count in the gap. `proves`: whether hosts are chosen
-    with the effort of a proof; else `prove_hosts` may do it later."""
+    same. `alone`: no other run may find a better plan. Without `treats_modules` no single modules
+    are chosen. Without `moves_layers`, stage layouts other than the default are not looked for, and
+    count in the gap. `proves`: whether hosts are chosen with the effort of a proof; else
+    `prove_hosts` may do it later."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -112,6 +113,7 @@ class SearchRun:
     known: KnownShards | None = None
     alone: bool = True
     moves_layers: bool = True
+    treats_modules: bool = True
     rival_s: float = np.inf
     """What a plan that is not on all devices takes: a search that cannot beat it ends early."""
     done: bool = False
@@ -163,7 +165,7 @@ class SearchRun:
         self.bound_s = space.bound_s
         if self.may_fit:
             self.layout_bounds = LayoutBounds(of_combination_s={}, others_s=space.others_s)
-        if not may_choose_modules(self.scenario, self.restrictions):
+        if not (self.treats_modules and may_choose_modules(self.scenario, self.restrictions)):
             self.module_bounds = NONE_LEFT
 
     def refine(self) -> None:
