@@ -7,21 +7,21 @@ costs little more than a batch of bounds, and tells that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planner.budget import UNLIMITED
 from planner.schedule.registry import kind_of
 from planner.training.costs import cost_table
 from planner.training.estimate import point_estimate
 from planner.training.memory.stage import stage_peaks
+from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.bounding.fitting import batch_of, pieces
 from planner.training.search.bounding.recomputed import fewest_recomputed
 from planner.training.search.bounding.shared_layouts import SharedLayout
+from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.layouts.problem import kept_layout
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from planner.arrays import Floats
     from planner.budget import Budget
-    from planner.plan import Plan
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.combinations import Combinations
@@ -52,15 +51,6 @@ PRICED = 256
 """Most plans that are priced in full."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuledPlan:
-    """A plan of the combination `index`, which fits."""
-
-    step_s: float
-    index: int
-    plan: Plan
-
-
 class _Candidate(NamedTuple):
     """A combination of a group with a layout on some hosts, and what that takes at least."""
 
@@ -73,14 +63,11 @@ class _Candidate(NamedTuple):
 
 
 def plans_by_rule(
-    combinations: Combinations,
-    table: CostTable,
-    most: int,
-    below_s: float = inf,
-    budget: Budget = UNLIMITED,
-) -> list[RuledPlan]:
+    combinations: Combinations, table: CostTable, most: int, below_s: float, budget: Budget
+) -> list[Priced]:
     """The fastest `most` of these plans, one of each combination, as far as they take less than
-    `below_s`; fastest first. `table` has the shards of all combinations. Raises: OutOfTime."""
+    `below_s`; fastest first, and without how sure that is. `table` has the shards of all
+    combinations. Raises: OutOfTime."""
     scenario = combinations.scenario
     candidates = [
         one
@@ -88,7 +75,7 @@ def plans_by_rule(
         for one in _on_hosts(combinations, table, hosts, below_s, budget)
     ]
     candidates.sort(key=lambda one: (one.least_s, one.combination))
-    best: dict[int, RuledPlan] = {}
+    best: dict[int, Priced] = {}
     wanted_s = below_s
     for one in candidates[:PRICED]:
         budget.check()
@@ -96,12 +83,13 @@ def plans_by_rule(
             break
         plan = plan_at(scenario, one.group, one.which, one.recomputed_layers)
         plan = replace(plan, placement=placement_on(scenario, one.hosts))
-        step_s = point_estimate(scenario, plan).step_s
-        known = best.get(one.combination)
-        if step_s < (below_s if known is None else known.step_s):
-            best[one.combination] = RuledPlan(step_s=step_s, index=one.combination, plan=plan)
+        found, known = point_estimate(scenario, plan), best.get(one.combination)
+        if found.step_s < (below_s if known is None else known.step_s):
+            bound_s = float(one.group.bound_s[one.which])
+            placed = PlacedPlan(plan=plan, bound_s=bound_s, method=TYPES)
+            best[one.combination] = Priced.of(one.combination, placed, found)
         if len(best) >= most:
-            wanted_s = sorted(found.step_s for found in best.values())[most - 1]
+            wanted_s = sorted(each.step_s for each in best.values())[most - 1]
     return sorted(best.values(), key=lambda one: (one.step_s, one.index))[:most]
 
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from planner.solver import Solver
 from planner.training.costs import cost_table
-from planner.training.estimate import batch_of_one, estimate, point_estimate, shard_of
+from planner.training.estimate import (
+    batch_of_one,
+    estimate,
+    point_estimate,
+    shard_of,
+    with_confidence,
+)
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.by_rule import plans_by_rule
 from planner.training.search.best_first.dispatchers import DispatcherBounds, passes_s
@@ -147,14 +153,12 @@ class MixedRefinement(Refinement):
         found = plans_by_rule(self._combinations, self._table, most, best.slowest_s, self._budget)
         for one in found:
             self._budget.check()
-            bound_s = float(self._combinations.quick_s[one.index])
-            placed = PlacedPlan(plan=one.plan, bound_s=bound_s, method=TYPES)
             self._seen.add(one.plan)
-            self._offer(Priced.of(one.index, placed, estimate(self._scenario, one.plan)))
+            sure = with_confidence(self._scenario, one.plan, one.estimate)
+            self._offer(replace(one, estimate=sure))
         for one in found[:AROUND]:
             group, _ = self._combinations.place(one.index)
-            bound_s = float(self._combinations.quick_s[one.index])
-            opened = Open(bound_s, one.index, group.layout.load.most_layers)
+            opened = Open(one.bound_s, one.index, group.layout.load.most_layers)
             solved = self._solve(opened)
             best.raise_bound(one.index, solved.bound_s)
             self._price(replace(opened, bound_s=solved.bound_s), solved)

@@ -35,7 +35,7 @@ from planner.training.search.bounding.quick import (
     others_bound_s,
     quick_bound_s,
 )
-from planner.training.search.bounding.tight import default_layout_s, other_layouts_s
+from planner.training.search.bounding.tight import default_layout_s, every_other_layout_s
 from planner.training.search.hosts.methods import ALIKE, UNCHANGED, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.mixed.speeds import is_mixed
@@ -353,7 +353,7 @@ def choices_bound_s(
         bound_s = default_layout_s(ideal, table, batch, parts)
         if _may_lay_out(ideal, kept, batch):
             stages = LayoutStages.of(ideal, table, batch).roomy
-            others_s = other_layouts_s(ideal, table, kept.layout, batch, parts, none)
+            others_s = every_other_layout_s(ideal, table, kept.layout, batch, parts, none)
             every_s = BELOW * every_layout_s(ideal, table, batch, stages)
             bound_s = np.minimum(bound_s, np.maximum(every_s, others_s))
         bounds.append(bound_s)

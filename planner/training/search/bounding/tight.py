@@ -59,7 +59,9 @@ def tight_bounds(
         batch = batch_of(scenario, fitting, which[part], layers[part])
         parts = step_parts(scenario, table, batch)
         default.append(default_layout_s(scenario, table, batch, parts))
-        others.append(other_layouts_s(scenario, table, fitting.layout, batch, parts, layers[part]))
+        others.append(
+            every_other_layout_s(scenario, table, fitting.layout, batch, parts, layers[part])
+        )
     return TightBounds(
         default_s=np.concatenate(default), others_s=np.concatenate(others), layers=layers
     )
@@ -97,7 +99,7 @@ def tight_others_s(
         layers = recomputed_layers[part]
         batch = batch_of(scenario, fitting, which[part], layers)
         parts = step_parts(scenario, table, batch)
-        bounds.append(other_layouts_s(scenario, table, fitting.layout, batch, parts, layers))
+        bounds.append(every_other_layout_s(scenario, table, fitting.layout, batch, parts, layers))
     return np.concatenate(bounds)
 
 
@@ -130,7 +132,7 @@ def default_layout_s(
     return BELOW * np.maximum(parts.lower_bound_s(), anywhere_s)
 
 
-def other_layouts_s(
+def every_other_layout_s(
     scenario: Scenario,
     table: CostTable,
     layout: SharedLayout,

@@ -18,7 +18,7 @@ from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.every_layout import LayoutStages, every_layout_s
 from planner.training.search.bounding.fitting import batch_of, pieces, shape_of
 from planner.training.search.bounding.quick import BELOW
-from planner.training.search.bounding.tight import default_layout_s, other_layouts_s
+from planner.training.search.bounding.tight import default_layout_s, every_other_layout_s
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.modules.every_choice import EveryChoice
 from planner.training.search.modules.options import KEEP
@@ -273,7 +273,7 @@ def _other_layouts_s(
     if open_.size:
         some = batch.some(open_)
         parts = step_parts(treated, table, some)
-        others_s = other_layouts_s(treated, table, group.layout, some, parts, 0 * some.row)
+        others_s = every_other_layout_s(treated, table, group.layout, some, parts, 0 * some.row)
         bound_s[open_] = np.maximum(bound_s[open_], others_s)
     return np.asarray(bound_s)
 
