@@ -8,12 +8,14 @@ stages wait for messages, and so which layers make stages as long as each other.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from planner.schedule.registry import kind_of
+from planner.training.batch import OUTER_KINDS
 from planner.training.costs import cost_table
 from planner.training.estimate import point_estimate
 from planner.training.search.best_first.best import Priced
@@ -32,7 +34,7 @@ from planner.training.step.parts import step_parts
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from planner.budget import Budget
     from planner.plan import Plan
@@ -87,9 +89,8 @@ def plans_by_rule(
             known = best_about.get(one.combination)
             if known is None or one.about_s < known.about_s:
                 best_about[one.combination] = one
-    candidates = sorted(best_about.values(), key=lambda one: (one.about_s, one.combination))
     found: list[Priced] = []
-    for one in candidates[:PRICED]:
+    for one in _of_every_kind(best_about.values())[:PRICED]:
         budget.check()
         plan = _plan_of(scenario, one, budget)
         priced = point_estimate(scenario, plan)
@@ -98,6 +99,18 @@ def plans_by_rule(
             on_hosts = PlacedPlan(plan=plan, bound_s=bound_s, method=TYPES)
             found.append(Priced.of(one.combination, on_hosts, priced))
     return sorted(found, key=lambda one: (one.step_s, one.index))[:most]
+
+
+def _of_every_kind(candidates: Iterable[_Candidate]) -> list[_Candidate]:
+    """The best of every schedule with so many chunks a stage, the second best of these, and so on:
+    what the rule says is not as far from the truth for each."""
+    number: Counter[tuple[str, int]] = Counter()
+    ranked: list[tuple[int, _Candidate]] = []
+    for one in sorted(candidates, key=lambda one: (one.about_s, one.combination)):
+        kind = one.group.schedule, one.group.virtual_stages
+        number[kind] += 1
+        ranked.append((number[kind], one))
+    return [one for _, one in sorted(ranked, key=lambda each: each[0])]
 
 
 def _plan_of(scenario: Scenario, one: _Candidate, budget: Budget) -> Plan:
@@ -124,6 +137,8 @@ def _on_hosts(
             for types in placed.stage_types(group.screened.pipeline)
         ]
         stage_layers = [one.num_layers for one in group.layout.stages]
+        outer = group.layout.load.counts[..., -OUTER_KINDS:].sum(axis=-1)
+        least = (outer == 0).sum(axis=1)
         free = _is_free(placed, group)
         for part in pieces(which, group.chunks, budget):
             layers = fewest_recomputed(placed, own, group, part, budget)
@@ -134,9 +149,7 @@ def _on_hosts(
             if free:
                 held = held_s(parts.sends, group.schedule, batch.pipeline, batch.virtual_stages)
                 passes_s = (parts.passes.forward_s + parts.passes.backward_s).sum(axis=-1) + held
-                even, longest_s = even_layers(
-                    parts, stage_layers, stage_s, held, batch.virtual_stages
-                )
+                even, longest_s = even_layers(parts, stage_layers, stage_s, held, least)
                 about_s = about_s + parts.num_microbatches * (longest_s - passes_s.max(axis=1))
                 divided = [_of_chunks(row, group) for row in even.tolist()]
             for at in np.flatnonzero(about_s < _HOPEFUL * below_s).tolist():

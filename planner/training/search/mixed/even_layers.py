@@ -36,10 +36,10 @@ def held_s(sends: Sends, schedule: str, pipeline: int, virtual_stages: int) -> F
 
 
 def even_layers(
-    parts: StepParts, layers: Sequence[int], stage_s: Sequence[float], held: Floats, least: int
+    parts: StepParts, layers: Sequence[int], stage_s: Sequence[float], held: Floats, least: Ints
 ) -> tuple[Ints, Floats]:
-    """Layers of every stage of every plan, int [N, p], at least `least`, and what the longest stage
-    takes for one microbatch then, seconds [N]. `parts` are of stages that have `layers` [p], of
+    """Layers of every stage of every plan, int [N, p], at least `least` [p], and what the longest
+    stage takes for one microbatch then, seconds [N]. `parts` are of stages with `layers` [p], of
     which one takes `stage_s` [p] in proportion; `held` [N, p] is what a stage waits besides."""
     now = np.maximum(layers, 1).astype(np.float64)
     slower = np.array(stage_s) / max(stage_s)
@@ -61,7 +61,7 @@ def even_layers(
     return found, (once_s + layer_s * found).max(axis=1)
 
 
-def _below(limit_s: Floats, layer_s: Floats, once_s: Floats, least: int) -> Ints:
+def _below(limit_s: Floats, layer_s: Floats, once_s: Floats, least: Ints) -> Ints:
     """[N, p]: the layers of stages that take at most so long."""
     room = np.floor((limit_s[:, None] - once_s) / layer_s + 1e-9)
     return np.maximum(room, least).astype(np.int64)
