@@ -148,9 +148,10 @@ def _on_hosts(
             divided: list[tuple[int, ...] | None] = [None] * len(part)
             if free:
                 held = held_s(parts.sends, group.schedule, batch.pipeline, batch.virtual_stages)
-                passes_s = (parts.passes.forward_s + parts.passes.backward_s).sum(axis=-1) + held
-                even, longest_s = even_layers(parts, stage_layers, stage_s, held, least)
-                about_s = about_s + parts.num_microbatches * (longest_s - passes_s.max(axis=1))
+                passes_s = (parts.passes.forward_s + parts.passes.backward_s).sum(axis=-1)
+                even, longest_s = even_layers(passes_s, stage_layers, stage_s, held, least)
+                shorter_s = (passes_s + held).max(axis=1) - longest_s
+                about_s = about_s - parts.num_microbatches * shorter_s
                 divided = [_of_chunks(row, group) for row in even.tolist()]
             for at in np.flatnonzero(about_s < _HOPEFUL * below_s).tolist():
                 which_one = int(part[at])

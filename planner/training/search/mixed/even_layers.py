@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.arrays import Floats, Ints
-    from planner.training.step.parts import StepParts
     from planner.training.step.sends import Sends
 
 _HALVINGS = 40
@@ -36,14 +35,14 @@ def held_s(sends: Sends, schedule: str, pipeline: int, virtual_stages: int) -> F
 
 
 def even_layers(
-    parts: StepParts, layers: Sequence[int], stage_s: Sequence[float], held: Floats, least: Ints
+    passes_s: Floats, layers: Sequence[int], stage_s: Sequence[float], held: Floats, least: Ints
 ) -> tuple[Ints, Floats]:
     """Layers of every stage of every plan, int [N, p], at least `least` [p], and what the longest
-    stage takes for one microbatch then, seconds [N]. `parts` are of stages with `layers` [p], of
-    which one takes `stage_s` [p] in proportion; `held` [N, p] is what a stage waits besides."""
+    stage takes for one microbatch then, seconds [N]. `passes_s` [N, p] is what both passes take
+    with `layers` [p], of which one takes `stage_s` [p] in proportion, and `held` [N, p] what a
+    stage waits besides."""
     now = np.maximum(layers, 1).astype(np.float64)
     slower = np.array(stage_s) / max(stage_s)
-    passes_s = (parts.passes.forward_s + parts.passes.backward_s).sum(axis=-1)
     layer_s = (passes_s / (now * slower)).min(axis=1, keepdims=True) * slower
     once_s = passes_s - layer_s * now + held
     total = sum(layers)
