@@ -23,7 +23,7 @@ SHIPPED: dict[Kind, str] = {
         h200-sxm h800 l4 l40s mi250x mi300x mi325x mi350x mi355x rtx-3090 rtx-4090 rtx-5090
         rtx-6000-ada rtx-a6000 rtx-pro-6000 t4 v100-sxm-16gb v100-sxm-32gb""",
     "software": """accelerate-fsdp2 automodel composer-fsdp composer-fsdp-torch1 deepspeed
-        deepspeed-3d-2021
+        deepspeed-3d-2021 fms-fsdp
         internevo megatron-core megatron-core-2024 megatron-core-ci megatron-core-mlperf
         megatron-core-overlap megatron-core-perf megatron-core-perf-24.05
         megatron-core-perf-26.06 megatron-core-perf-eager
