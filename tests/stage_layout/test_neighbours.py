@@ -109,11 +109,10 @@ def test_problems_that_differ_in_memory_share_what_was_simulated(
 ) -> None:
     """Each descent ends where it does with nothing known, and the second one simulates less."""
     seen: list[int] = []
-    simulate = neighbours.spans_s
 
     def counted(problem: LayoutProblem, prices: Prices) -> Floats:
         seen.append(len(prices.forward_s))
-        return simulate(problem, prices)
+        return spans_s(problem, prices)
 
     monkeypatch.setattr(neighbours, "spans_s", counted)
     roomy = alike(random_problem(5, "interleaved", virtual_stages=2, layers=11, kinds=1, stages=3))
