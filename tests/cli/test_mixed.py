@@ -259,6 +259,31 @@ def test_behind_slow_links_a_schedule_asked_for_gives_no_faster_plan(
     assert steps_of(free)[0] <= steps_of(asked)[0]
 
 
+def test_stages_beside_slow_links_get_fewer_layers(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """They wait for their messages, so what others do meanwhile makes a deep pipeline fast. Bounds
+    on it do not tell, nor do layers in proportion to the speed of stages."""
+    slow = {"network": {"cards": 1, "bandwidth": "1.25 GB/s"}}
+    groups = [group("a", "a100-sxm-40gb", 1), group("b", A100, 3) | slow]
+    (tmp_path / "c.yaml").write_text(
+        json.dumps({"name": "slow", "node_groups": groups}), encoding="utf-8"
+    )
+
+    def searched(*options: str) -> Any:
+        outcome = planner(
+            *("search", "--cluster", str(tmp_path / "c.yaml"), "--model", "gpt-1.7b"),
+            *("--top", "1", "--context", "1", "--recompute", "none", "--schedule", "1f1b"),
+            *("--sequence-parallel", "off", "--micro-batch-size", "1,2,4,8", "--json", *options),
+        )
+        assert outcome.code == 0, outcome.stderr
+        return json.loads(outcome.stdout)
+
+    free, asked = searched(), searched("--pipeline", "16")
+    assert asked["search"]["gap"] < 0.06
+    assert steps_of(free)[0] <= steps_of(asked)[0]
+
+
 def test_what_promises_to_be_faster_without_slow_links_is_searched_first(
     planner: Callable[..., Outcome], tmp_path: Path
 ) -> None:

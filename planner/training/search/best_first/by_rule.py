@@ -1,21 +1,23 @@
 """Plans on mixed devices with layers divided by a rule, on hosts with like ones together.
 
 The bounds of a search hold for every layout on any hosts. Behind slow links they are far below
-every plan, and do not tell which combinations are good. A batch of plans that have a layout each
-costs little more than a batch of bounds, and tells that.
+every plan, and do not tell which combinations are good. A batch of plans with one layout costs
+little more than a batch of bounds. It tells how long a layer takes on each stage and how long
+stages wait for messages, and so which layers make stages as long as each other.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from planner.schedule.registry import kind_of
+from planner.training.batch import OUTER_KINDS
 from planner.training.costs import cost_table
 from planner.training.estimate import point_estimate
-from planner.training.memory.stage import stage_peaks
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.bounding.fitting import batch_of, pieces
@@ -25,41 +27,51 @@ from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.layouts.problem import kept_layout
+from planner.training.search.mixed.even_layers import even_layers, held_s
 from planner.training.search.mixed.row_hosts import block_orders
 from planner.training.step.ahead import with_ahead
 from planner.training.step.parts import step_parts
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from planner.arrays import Floats
     from planner.budget import Budget
+    from planner.plan import Plan
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.combinations import Combinations
     from planner.training.search.bounding.fitting import Fitting
 
-SHARES = (1.0, 0.4, 0.0)
-"""What slower stages get of the layers that their speed is good for: fewer where these are behind
-slow links, and one in every chunk at least."""
-
 ORDERS = 6
 """Most orders of the kinds of hosts."""
 
-PRICED = 256
+PRICED = 128
 """Most plans that are priced in full."""
+
+_HOPEFUL = 1.1
+"""Multiple of what is to be beaten up to which plans are priced: what the rule says a plan takes is
+no bound."""
+
+
+class _Placed(NamedTuple):
+    """The hosts in an order, the scenario on them, and what layers of all shards take there."""
+
+    hosts: tuple[str, ...]
+    scenario: Scenario
+    table: CostTable
 
 
 class _Candidate(NamedTuple):
-    """A combination of a group with a layout on some hosts, and what that takes at least."""
+    """A combination of a group with layers of every chunk on some hosts, in the order in which a
+    microbatch visits them, and what that takes about."""
 
-    least_s: float
+    about_s: float
     combination: int
-    hosts: tuple[str, ...]
+    on: _Placed
     group: Fitting
     which: int
-    recomputed_layers: int
+    layers: tuple[int, ...] | None
 
 
 def plans_by_rule(
@@ -69,89 +81,109 @@ def plans_by_rule(
     `below_s`; fastest first, and without how sure that is. `table` has the shards of all
     combinations. Raises: OutOfTime."""
     scenario = combinations.scenario
-    candidates = [
-        one
-        for hosts in block_orders(scenario)[:ORDERS]
-        for one in _on_hosts(combinations, table, hosts, below_s, budget)
-    ]
-    candidates.sort(key=lambda one: (one.least_s, one.combination))
-    best: dict[int, Priced] = {}
-    wanted_s = below_s
-    for one in candidates[:PRICED]:
+    best_about: dict[int, _Candidate] = {}
+    for hosts in block_orders(scenario)[:ORDERS]:
+        placed = scenario.placed(hosts)
+        on = _Placed(hosts, placed, cost_table(placed, table.shards))
+        for one in _on_hosts(combinations, on, below_s, budget):
+            known = best_about.get(one.combination)
+            if known is None or one.about_s < known.about_s:
+                best_about[one.combination] = one
+    found: list[Priced] = []
+    for one in _of_every_kind(best_about.values())[:PRICED]:
         budget.check()
-        if one.least_s >= wanted_s:
-            break
-        plan = plan_at(scenario, one.group, one.which, one.recomputed_layers)
-        plan = replace(plan, placement=placement_on(scenario, one.hosts))
-        found, known = point_estimate(scenario, plan), best.get(one.combination)
-        if found.step_s < (below_s if known is None else known.step_s):
+        plan = _plan_of(scenario, one, budget)
+        priced = point_estimate(scenario, plan)
+        if priced.memory.fits and priced.step_s < below_s:
             bound_s = float(one.group.bound_s[one.which])
-            placed = PlacedPlan(plan=plan, bound_s=bound_s, method=TYPES)
-            best[one.combination] = Priced.of(one.combination, placed, found)
-        if len(best) >= most:
-            wanted_s = sorted(each.step_s for each in best.values())[most - 1]
-    return sorted(best.values(), key=lambda one: (one.step_s, one.index))[:most]
+            on_hosts = PlacedPlan(plan=plan, bound_s=bound_s, method=TYPES)
+            found.append(Priced.of(one.combination, on_hosts, priced))
+    return sorted(found, key=lambda one: (one.step_s, one.index))[:most]
+
+
+def _of_every_kind(candidates: Iterable[_Candidate]) -> list[_Candidate]:
+    """The best of every schedule with so many chunks a stage, the second best of these, and so on:
+    what the rule says is not as far from the truth for each."""
+    number: Counter[tuple[str, int]] = Counter()
+    ranked: list[tuple[int, _Candidate]] = []
+    for one in sorted(candidates, key=lambda one: (one.about_s, one.combination)):
+        kind = one.group.schedule, one.group.virtual_stages
+        number[kind] += 1
+        ranked.append((number[kind], one))
+    return [one for _, one in sorted(ranked, key=lambda each: each[0])]
+
+
+def _plan_of(scenario: Scenario, one: _Candidate, budget: Budget) -> Plan:
+    """Raises: OutOfTime."""
+    hosts, placed, table = one.on
+    group = one.group if one.layers is None else _with_layers(placed, one.group, one.layers)
+    recomputed = fewest_recomputed(placed, table, group, np.array([one.which]), budget)
+    plan = plan_at(scenario, group, one.which, int(recomputed[0]))
+    return replace(plan, placement=placement_on(scenario, hosts))
 
 
 def _on_hosts(
-    combinations: Combinations,
-    table: CostTable,
-    hosts: tuple[str, ...],
-    below_s: float,
-    budget: Budget,
+    combinations: Combinations, on: _Placed, below_s: float, budget: Budget
 ) -> Iterator[_Candidate]:
-    """All that fit on these hosts and may take less than `below_s`. Raises: OutOfTime."""
-    placed = combinations.scenario.placed(hosts)
-    own = cost_table(placed, table.shards)
+    """All that may take little more than `below_s`. Raises: OutOfTime."""
+    _, placed, own = on
     type_s = (own.type_forward_s + own.type_backward_s).sum(axis=(1, 2))
     for first, group in zip(combinations.first.tolist(), combinations.groups, strict=False):
+        which = np.flatnonzero(group.bound_s < below_s)
+        if not which.size:
+            continue
         stage_s = [
-            max(float(type_s[which]) for which in types)
+            max(float(type_s[of]) for of in types)
             for types in placed.stage_types(group.screened.pipeline)
         ]
-        which = np.flatnonzero(group.bound_s < below_s)
-        for ruled in _with_layouts(placed, group, stage_s):
-            for part in pieces(which, group.chunks, budget):
-                layers = fewest_recomputed(placed, own, ruled, part, budget)
-                batch = with_ahead(placed, own, batch_of(placed, ruled, part, layers))
-                least_s = step_parts(placed, own, batch).lower_bound_s()
-                may = stage_peaks(placed, own, batch).fits & (least_s < below_s)
-                for at in np.flatnonzero(may).tolist():
-                    found = int(part[at])
-                    yield _Candidate(
-                        float(least_s[at]), first + found, hosts, ruled, found, int(layers[at])
-                    )
+        stage_layers = [one.num_layers for one in group.layout.stages]
+        outer = group.layout.load.counts[..., -OUTER_KINDS:].sum(axis=-1)
+        least = (outer == 0).sum(axis=1)
+        free = _is_free(placed, group)
+        for part in pieces(which, group.chunks, budget):
+            layers = fewest_recomputed(placed, own, group, part, budget)
+            batch = with_ahead(placed, own, batch_of(placed, group, part, layers))
+            parts = step_parts(placed, own, batch)
+            about_s = parts.lower_bound_s()
+            divided: list[tuple[int, ...] | None] = [None] * len(part)
+            if free:
+                held = held_s(parts.sends, group.schedule, batch.pipeline, batch.virtual_stages)
+                passes_s = (parts.passes.forward_s + parts.passes.backward_s).sum(axis=-1)
+                even, longest_s = even_layers(passes_s, stage_layers, stage_s, held, least)
+                shorter_s = (passes_s + held).max(axis=1) - longest_s
+                about_s = about_s - parts.num_microbatches * shorter_s
+                divided = [_of_chunks(row, group) for row in even.tolist()]
+            for at in np.flatnonzero(about_s < _HOPEFUL * below_s).tolist():
+                which_one = int(part[at])
+                yield _Candidate(
+                    float(about_s[at]), first + which_one, on, group, which_one, divided[at]
+                )
 
 
-def _with_layouts(placed: Scenario, group: Fitting, stage_s: Sequence[float]) -> Iterator[Fitting]:
-    """A group with each layout that the rule gives it, where stages take so long for a layer."""
+def _is_free(placed: Scenario, group: Fitting) -> bool:
+    """Whether layers of a group may be divided by the rule."""
     shape = (group.screened.pipeline, group.virtual_stages, group.schedule)
+    one_copy = kind_of(group.schedule).placement(*shape[:2]).copies == 1
     few = placed.model.num_layers < group.chunks
-    if few or not group.layout.chosen or kept_layout(placed, *shape) is not None:
-        yield group
-        return
-    speeds = 1 / np.array(stage_s)
-    divided = {
-        _divided(placed.model.num_layers, np.where(speeds < speeds.max(), share, 1) * speeds, group)
-        for share in SHARES
-    }
-    for layers in sorted(divided):
-        stages = stages_of(layers, *shape)
-        load = stage_load(placed.model, placed.kinds, stages)
-        yield replace(group, layout=SharedLayout(stages=stages, load=load, chosen=True))
+    return one_copy and not few and group.layout.chosen and kept_layout(placed, *shape) is None
 
 
-def _divided(num_layers: int, weights: Floats, group: Fitting) -> tuple[int, ...]:
-    """Layers of every chunk in the order in which a microbatch visits them: one each, and the
-    others by the weights of their stages."""
-    kind = kind_of(group.schedule)
-    placement = kind.placement(group.screened.pipeline, group.virtual_stages)
-    shares = np.zeros(group.chunks)
-    shares[placement.positions] = weights[:, None]
-    # Above the one layer that all chunks have.
-    above = np.maximum(shares / shares.sum() * num_layers - 1, 0)
-    exact = above / above.sum() * (num_layers - group.chunks) if above.any() else above
-    layers = 1 + exact.astype(np.int64)
-    largest = np.argsort(layers - 1 - exact, kind="stable")
-    layers[largest[: num_layers - layers.sum()]] += 1
-    return tuple(layers.tolist())
+def _with_layers(placed: Scenario, group: Fitting, layers: tuple[int, ...]) -> Fitting:
+    shape = (group.screened.pipeline, group.virtual_stages, group.schedule)
+    stages = stages_of(layers, *shape)
+    load = stage_load(placed.model, placed.kinds, stages)
+    return replace(group, layout=SharedLayout(stages=stages, load=load, chosen=True))
+
+
+def _of_chunks(stage_layers: Sequence[int], group: Fitting) -> tuple[int, ...]:
+    """Layers of every chunk in the order in which a microbatch visits them, of those of every
+    stage: alike on all chunks of a stage, and fewer on those beside the embedding and the head."""
+    pipeline, virtual = group.screened.pipeline, group.virtual_stages
+    positions = kind_of(group.schedule).placement(pipeline, virtual).positions
+    layers = [0] * group.chunks
+    for row, count in zip(positions.tolist(), stage_layers, strict=True):
+        each, rest = divmod(count, virtual)
+        inner_first = sorted(row, key=lambda at: (at in (0, group.chunks - 1), at))
+        for number, at in enumerate(inner_first):
+            layers[at] = each + (number < rest)
+    return tuple(layers)

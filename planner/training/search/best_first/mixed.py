@@ -81,11 +81,21 @@ class MixedRefinement(Refinement):
         self._answers: dict[_Key, tuple[_Wanted, SolvedCombination]] = {}
         self._passes: dict[int, Floats] = {}
         self._dispatchers = DispatcherBounds()
-        self._looked_around = False
+        self._around_s: float | None = None
+        """What the best plan took after plans by a rule were priced."""
         self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
     @property
     def spent(self) -> bool:
+        return self._may_end and not self._looks_around
+
+    @property
+    def _looks_around(self) -> bool:
+        """Whether the walk found a better plan since plans by a rule were priced."""
+        return self._around_s is None or self._best.first_s < self._around_s
+
+    @property
+    def _may_end(self) -> bool:
         best, least_s = self._best, self._queue.least_s
         if best.full and self._far and self.refined >= max(FAR_SOLVED, _PATIENCE * self._improved):
             return True
@@ -114,8 +124,8 @@ class MixedRefinement(Refinement):
 
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
-        if self.refined >= LOOKED_AROUND and not self._looked_around and self._far:
-            self._look_around()
+        if self._may_end and self._looks_around:
+            self.look_around()
             return
         opened = self._queue.pop()
         if opened is None:
@@ -144,11 +154,12 @@ class MixedRefinement(Refinement):
             self._solved[opened.index] = solved
             self._queue.push(replace(opened, simulated=True))
 
-    def _look_around(self) -> None:
-        """Price plans by a rule where bounds do not tell which combinations are good, and solve the
-        best of these. Raises: OutOfTime."""
-        self._looked_around = True
+    def look_around(self) -> None:
+        """Price plans by a rule, since bounds may not tell which combinations are good, and solve
+        the best of these. Raises: OutOfTime."""
         best = self._best
+        if self.done or not self._looks_around:
+            return
         most = max(best.top, AROUND)
         found = plans_by_rule(self._combinations, self._table, most, best.slowest_s, self._budget)
         for one in found:
@@ -162,6 +173,7 @@ class MixedRefinement(Refinement):
             solved = self._solve(opened)
             best.raise_bound(one.index, solved.bound_s)
             self._price(replace(opened, bound_s=solved.bound_s), solved)
+        self._around_s = best.first_s
 
     def _carried_s(self, opened: Open) -> float:
         """A bound in seconds by those of other dispatchers; 0 without experts."""
@@ -306,9 +318,8 @@ FAR, FAR_SOLVED, _PATIENCE = 0.2, 48, 2
 its step, they prove nothing soon: the search ends after so many programs, if the best plan was
 found after no more than half of them."""
 
-LOOKED_AROUND, AROUND = 16, 8
-"""Programs after which plans by a rule are priced, if bounds are as far from the best plan by then;
-combinations of these that are solved for."""
+AROUND = 8
+"""Combinations that are solved for of those with plans by a rule."""
 
 NEARLY = 0.985
 """Share of what is to be beaten up to which splits over several chunks are settled first, once no

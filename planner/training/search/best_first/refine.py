@@ -119,6 +119,10 @@ class Refinement:
         else:
             self._queue.push(self._raised(opened))
 
+    def look_around(self) -> None:
+        """Try what the order of bounds may have missed, before the walk ends without a proof.
+        Raises: OutOfTime."""
+
     def default_step(self, index: int) -> DefaultStep | None:
         """What is known of a combination with its default layout on the hosts as listed; None where
         it was not simulated there."""

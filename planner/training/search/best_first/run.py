@@ -209,6 +209,7 @@ class SearchRun:
                     self._improve_layouts(walk)
                 elif self.improve is not None:
                     walk.fit_to_links()
+        walk.look_around()
         self.bound_s, self.done = walk.bound_s, walk.done
         if self.may_fit:
             self.budget.check()
