@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from planner.validation.validate import with_device
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from planner.specs.device import DeviceSpec
     from planner.specs.runs.spec import Run
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "constants.md"
@@ -91,8 +93,7 @@ class Constant:
     def scaled(self, run: Run, ratio: float) -> Run:
         """The run with the constant at that ratio of its shipped value."""
         if self.kind == "device":
-            device = _scaled(load_device(self.name), self.path.split("."), ratio)
-            return replace(run, cluster=with_device(run.cluster, device))
+            return replace(run, cluster=with_device(run.cluster, _device(self, ratio)))
         software = _scaled(run.job.software, self.path.split("."), ratio)
         return replace(run, job=replace(run.job, software=software))
 
@@ -101,6 +102,12 @@ class Constant:
         if self.kind == "software":
             return run.job.software.name == self.name
         return {group.device.name for group in run.cluster.node_groups} == {self.name}
+
+
+@cache
+def _device(constant: Constant, ratio: float) -> DeviceSpec:
+    device: DeviceSpec = _scaled(load_device(constant.name), constant.path.split("."), ratio)
+    return device
 
 
 def _scaled(part: Any, path: Sequence[str], ratio: float) -> Any:
@@ -129,21 +136,17 @@ def tried(constant: Constant, files: dict[str, tuple[str, list[Run]]]) -> Tried:
     """The errors of every file with runs that the constant counts for."""
     found: dict[str, dict[str, list[float]]] = {}
     for name, (source, runs) in files.items():
-        counted = [run for run in runs if constant.counts(run) and _timed(run)]
-        if counted:
-            each = [[_error(constant.scaled(run, ratio)) for run in counted] for ratio in RATIOS]
+        counted = [run for run in runs if constant.counts(run)]
+        each = [_errors([constant.scaled(run, ratio) for run in counted]) for ratio in RATIOS]
+        if all(each):
             found.setdefault(source, {})[name] = [mean(one) for one in each]
     return Tried(by_file=found)
 
 
-def _timed(run: Run) -> bool:
-    return compare_run(run).step is not None
-
-
-def _error(run: Run) -> float:
-    step = compare_run(run).step
-    assert step is not None
-    return abs(step.error)
+def _errors(runs: list[Run]) -> list[float]:
+    """Of those whose step was measured."""
+    steps = [compare_run(run).step for run in runs]
+    return [abs(step.error) for step in steps if step is not None]
 
 
 def best(by_source: dict[str, list[float]], without: str | None = None) -> int:
