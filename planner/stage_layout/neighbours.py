@@ -23,13 +23,14 @@ from planner.schedule.passes import PassKind
 from planner.schedule.simulation.critical_path import critical_passes
 from planner.stage_layout.problem import fits, price, simulations, spans_s
 from planner.stage_layout.starts import pieces_of, regular_layouts, with_pieces
+from planner.stage_layout.tried import keys_of, tried_of
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.budget import Budget
-    from planner.schedule.simulation.simulate import Simulations
     from planner.schedule.simulation.timeline import Timeline
     from planner.stage_layout.problem import LayoutProblem, Layouts
+    from planner.stage_layout.tried import Tried
 
 SHORT, LONG = 2, 4
 """Microbatches per stage in the two simulations that a step is extrapolated from."""
@@ -52,52 +53,65 @@ def descend(problem: LayoutProblem, start: Layouts, budget: Budget = UNLIMITED) 
     layout found that fits, which is `start` itself where none is better. When time runs out it
     returns the best so far."""
     best, best_s = start, np.inf
-    tried = regular_layouts(problem, start)
+    tried = tried_of(problem)
+    layouts = regular_layouts(problem, start)
     for _ in range(1 + min(ROUNDS, max(1, CHUNKS_MOVED // problem.chunks))):
-        found = _best_of(problem, tried)
+        found = _best_of(problem, layouts, tried)
         if found is None or not found.step_s < best_s * (1 - 1e-9):
             break
         best, best_s = found.layout, found.step_s
         if budget.late:
             break
-        tried = _moves(problem, best, found.timeline)
+        layouts = _moves(problem, best, tried)
     return best
 
 
 class _Found(NamedTuple):
-    """A layout, its step and the simulation with the most microbatches."""
+    """A layout and its step."""
 
     layout: Layouts
     step_s: float
-    timeline: Timeline
 
 
-def _best_of(problem: LayoutProblem, layouts: Layouts) -> _Found | None:
+def _best_of(problem: LayoutProblem, layouts: Layouts, tried: Tried) -> _Found | None:
     """The fastest of the layouts that fit, the first one of equals; None where none fits."""
     fitting = layouts.some(np.flatnonzero(fits(problem, price(problem, layouts))))
     if not len(fitting):
         return None
-    steps_s, longest = _steps(problem, fitting)
-    at = int(steps_s.argmin())
-    return _Found(fitting.one(at), float(steps_s[at]), longest.timeline(at))
+    keys = keys_of(fitting)
+    new = [at for at, key in enumerate(keys) if key not in tried.steps_s]
+    if new:
+        steps_s = _steps(problem, fitting.some(np.array(new)))
+        tried.steps_s.update(zip([keys[at] for at in new], steps_s.tolist(), strict=True))
+    known_s = [tried.steps_s[key] for key in keys]
+    at = int(np.argmin(known_s))
+    return _Found(fitting.one(at), known_s[at])
 
 
-def _steps(problem: LayoutProblem, layouts: Layouts) -> tuple[Floats, Simulations]:
-    """[B]: simulated steps, and the simulations with the most microbatches. Where there are many,
-    steps are extrapolated from two simulations with fewer."""
+def _steps(problem: LayoutProblem, layouts: Layouts) -> Floats:
+    """[B]: simulated steps. Where there are many microbatches, they are extrapolated from two
+    simulations with fewer."""
     prices = price(problem, layouts)
     short, long = SHORT * problem.stages, LONG * problem.stages
     if problem.num_microbatches <= long:
-        longest = simulations(problem, prices)
-        return longest.span_s, longest
+        return spans_s(problem, prices)
     first = spans_s(replace(problem, num_microbatches=short), prices)
-    longest = simulations(replace(problem, num_microbatches=long), prices)
-    second = longest.span_s
+    second = spans_s(replace(problem, num_microbatches=long), prices)
     cycle_s = (second - first) / (long - short)
-    return second + (problem.num_microbatches - long) * cycle_s, longest
+    return second + (problem.num_microbatches - long) * cycle_s
 
 
-def _moves(problem: LayoutProblem, layout: Layouts, timeline: Timeline) -> Layouts:
+def _moves(problem: LayoutProblem, layout: Layouts, tried: Tried) -> Layouts:
+    """The layouts to try after this one, by the simulation with the most microbatches."""
+    (key,) = keys_of(layout)
+    if key not in tried.moves:
+        most = min(problem.num_microbatches, LONG * problem.stages)
+        simulated = simulations(replace(problem, num_microbatches=most), price(problem, layout))
+        tried.moves[key] = _moved(problem, layout, simulated.timeline(0))
+    return tried.moves[key]
+
+
+def _moved(problem: LayoutProblem, layout: Layouts, timeline: Timeline) -> Layouts:
     """The layouts after moving one piece from each of the costliest chunks to each of the cheapest:
     of all chunks, of those of each stage, and of all stages at once."""
     p, v = problem.stages, problem.virtual_stages

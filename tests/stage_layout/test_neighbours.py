@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from planner.stage_layout import neighbours, tried
 from planner.stage_layout.neighbours import descend
 from planner.stage_layout.problem import Layouts, Pattern, fits, price, spans_s
 from planner.stage_layout.starts import pieces_of, regular_layouts, with_pieces
@@ -17,7 +18,8 @@ from tests.every_instance import instances
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from planner.stage_layout.problem import LayoutProblem
+    from planner.arrays import Floats
+    from planner.stage_layout.problem import LayoutProblem, Prices
 
 
 def default_layout(problem: LayoutProblem) -> Layouts:
@@ -100,3 +102,37 @@ def test_regular_layouts_hold_all_pieces(random_problem: Callable[..., LayoutPro
     assert (layouts.ends[0] == start.ends[0]).all()
     assert (pieces_of(problem, layouts).sum(axis=1) == len(problem.ends) - 1).all()
     assert len(np.unique(layouts.ends[1:], axis=0)) == len(layouts) - 1 > 2
+
+
+def test_problems_that_differ_in_memory_share_what_was_simulated(
+    random_problem: Callable[..., LayoutProblem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each descent ends where it does with nothing known, and the second one simulates less."""
+    seen: list[int] = []
+
+    def counted(problem: LayoutProblem, prices: Prices) -> Floats:
+        seen.append(len(prices.forward_s))
+        return spans_s(problem, prices)
+
+    monkeypatch.setattr(neighbours, "spans_s", counted)
+    roomy = alike(random_problem(5, "interleaved", virtual_stages=2, layers=11, kinds=1, stages=3))
+    start = default_layout(roomy)
+    held = price(roomy, start).peak_bytes[0]
+    narrow = replace(roomy, capacity_bytes=held * 1.05)
+    slow = replace(roomy, forward_s=roomy.forward_s * [[1.0], [1.0], [2.0]])
+
+    def followed(problem: LayoutProblem) -> tuple[list[int], int]:
+        seen.clear()
+        ends: list[int] = descend(problem, start).ends[0].tolist()
+        return ends, sum(seen)
+
+    apart = []
+    for problem in (roomy, narrow, slow):
+        tried._tried.cache_clear()
+        apart.append(followed(problem))
+    assert len({tuple(ends) for ends, _ in apart}) > 1
+    tried._tried.cache_clear()
+    together = [followed(problem) for problem in (roomy, narrow, slow)]
+    assert [ends for ends, _ in together] == [ends for ends, _ in apart]
+    assert together[1][1] < apart[1][1]
+    assert together[2][1] == apart[2][1]
