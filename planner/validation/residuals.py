@@ -3,12 +3,17 @@ intervals made from the other publications hold."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 from math import exp, log
 from typing import TYPE_CHECKING
 
-from planner.training.confidence.interval import factors, unmeasured_kinds
+from planner.training.confidence.interval import (
+    constants_variance,
+    factors,
+    more_experts,
+    unmeasured_kinds,
+)
 from planner.training.confidence.regimes import device_family, experts_per_device, regime_of
 from planner.training.confidence.residuals import (
     STEP,
@@ -25,12 +30,11 @@ if TYPE_CHECKING:
 
     from planner.plan import Interval
     from planner.training.confidence.regimes import Regime
-    from planner.training.scenario import Scenario
     from planner.validation.compare import RunResult
     from planner.validation.validate import SourceResult, Validation
 
 
-FARTHEST = 0.25
+FARTHEST = 0.2
 """Residuals of step times beyond it count as it in the spread of their cell (Winsor's mean and
 variance, Tukey 1962): what held up one run in twenty says little of how far the usual one lies."""
 
@@ -72,40 +76,48 @@ def outcomes(validation: Validation) -> Iterator[tuple[str, Regime, str, float]]
             yield name, regime, quantity, residual
 
 
-def _outcomes_of(source: SourceResult) -> Iterator[tuple[str, Regime, str, float, Scenario]]:
+def _outcomes_of(source: SourceResult) -> Iterator[tuple[str, Regime, str, float, RunResult]]:
     name = publication(source.source)
     for result in source.results:
         regime = regime_of(result.scenario, result.plan, result.estimate)
         for quantity, one in {STEP: result.step, **result.memory}.items():
             if one is not None:
-                yield name, regime, quantity, log(one.measured / one.predicted), result.scenario
+                yield name, regime, quantity, log(one.measured / one.predicted), result
 
 
 def held_out(validation: Validation, quantity: str) -> dict[str, tuple[int, int]]:
     """By file, how many measured values of a quantity lie inside the interval made without their
     publication, and how many there are."""
-    cells = residuals_of(validation).cells
+    everything = residuals_of(validation)
     without = {
-        name: coverage_of(
-            result
-            for source in validation.sources
-            if publication(source.source) != name
-            for result in source.results
+        name: replace(
+            everything,
+            cells=tuple(cell for cell in everything.cells if cell.publication != name),
+            coverage=coverage_of(
+                result
+                for source in validation.sources
+                if publication(source.source) != name
+                for result in source.results
+            ),
         )
         for name in {publication(source.source) for source in validation.sources}
     }
-    intervals: dict[tuple[str, Regime, bool], Interval] = {}
+    intervals: dict[tuple[str, Regime, bool, float], Interval] = {}
     found = {}
     for source in validation.sources:
         inside = total = 0
-        for name, regime, kind, residual, scenario in _outcomes_of(source):
+        for name, regime, kind, residual, result in _outcomes_of(source):
             if kind != quantity:
                 continue
-            measured = not unmeasured_kinds(scenario, without[name])
-            key = name, regime, measured
+            known, scenario = without[name], result.scenario
+            measured = not (
+                unmeasured_kinds(scenario, known.coverage)
+                or more_experts(scenario, result.plan, known)
+            )
+            own = constants_variance(scenario, result.estimate)
+            key = name, regime, measured, own
             if key not in intervals:
-                others = [cell for cell in cells if cell.publication != name]
-                intervals[key] = factors(others, regime, quantity, measured=measured)
+                intervals[key] = factors(known.cells, regime, quantity, measured=measured, own=own)
             interval = intervals[key]
             inside += interval.low <= exp(residual) <= interval.high
             total += 1

@@ -134,6 +134,6 @@ def test_an_interrupt_ends_with_130_and_no_traceback() -> None:
 
 
 def test_no_colour_leaves_no_colour_codes() -> None:
-    result = process(*SEARCH, FORCE_COLOR="1", NO_COLOR="1")
+    result = process(*SEARCH, "--tensor", "4", "--recompute", "none", FORCE_COLOR="1", NO_COLOR="1")
     assert "\x1b[3" not in result.stdout
     assert result.stdout.lstrip("\x1b[1m").startswith("Best ")

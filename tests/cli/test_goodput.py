@@ -102,7 +102,17 @@ def test_what_the_block_leaves_out_is_said(planner: Run, tmp_path: Path) -> None
 def test_a_search_says_it_of_the_best_plan(planner: Run, tmp_path: Path) -> None:
     plans = tmp_path / "plans.json"
     file = cluster(tmp_path, BLOCK)
-    options = ("--cluster", file, "--model", "llama-3-8b", *BATCH, "--tensor", "2")
+    options = (
+        "--cluster",
+        file,
+        "--model",
+        "llama-3-8b",
+        *BATCH,
+        "--tensor",
+        "2",
+        "--recompute",
+        "none",
+    )
     done = planner("search", *options, "--tokens", "1T", "--output", str(plans))
     said = " ".join(done.stdout.split())
     assert "a failure every" in said

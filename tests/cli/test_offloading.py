@@ -213,7 +213,8 @@ def test_modules_of_a_plan_that_are_none_are_refused(planner: Command, tmp_path:
 
 def test_shares_that_were_asked_for_are_in_the_plan_file_s_schema(planner: Command) -> None:
     asked = ("search", "--cluster", "dgx-a100-8", "--nodes", "1", *JOB, "--tensor", "2",
-             "--optimizer-offload", "25%", "--top", "1", "--json")  # fmt: skip
+             "--optimizer-offload", "25%", "--recompute", "none", "--top", "1",
+             "--json")  # fmt: skip
     found = document(planner(*asked))
     jsonschema.Draft202012Validator(plan_schema()).validate(found)
     assert found["plans"][0]["optimizer_offload"] == 0.25
@@ -223,8 +224,8 @@ def test_shares_that_were_asked_for_are_in_the_plan_file_s_schema(planner: Comma
 
 def test_nothing_fits_names_what_to_offload(planner: Command) -> None:
     done = planner("search", "--cluster", "dgx-h100-16", "--nodes", "8", "--model",
-                   "llama-3.1-405b", "--pipeline", "8,16", "--optimizer-offload", "0",
-                   "--json")  # fmt: skip
+                   "llama-3.1-405b", "--pipeline", "8,16", "--tensor", "8",
+                   "--optimizer-offload", "0", "--json")  # fmt: skip
     assert done.code == 1
     changes = document(done)["search"]["changes"]
     named = [one for one in changes if one["description"].startswith("--optimizer-offload ")]

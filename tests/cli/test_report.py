@@ -260,7 +260,7 @@ def test_own_files_are_found_or_the_page_says_what_it_leaves_out(
 
 def test_nothing_fits_is_a_page_too(planner: Callable[..., Outcome], tmp_path: Path) -> None:
     path = tmp_path / "plans.json"
-    job = ("--cluster", "dgx-a100-8", "--model", "gpt3-175b", "--nodes", "1")
+    job = ("--cluster", "dgx-a100-8", "--model", "gpt3-175b", "--nodes", "1", "--tensor", "8")
     assert planner("search", *job, "--output", str(path)).code == 1
     outcome = planner("report", str(path))
     document = json.loads(path.read_text())

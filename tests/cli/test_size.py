@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Outcome]
 
-JOB = ("--model", "llama-2-7b", "--global-batch-size", "32", "--seq-length", "2048")
+JOB = ("--model", "llama-2-7b", "--global-batch-size", "32", "--seq-length", "2048",
+       "--software", "megatron-lm-2022")  # fmt: skip
 GROUP = {
     "name": "a100",
     "count": 4,

@@ -10,7 +10,9 @@ the next one, and those of jobs that wait for their hosts little about others: t
 of a sample as small as the number of publications (Student's distribution). An estimate on a device
 in a number format, or of a framework, that was never measured has the widest interval, and so has a
 mixture of which a device holds more experts than any that was measured: launches and casts expert
-by expert, which no run has shown at that number, are part of every such pass.
+by expert, which no run has shown at that number, are part of every such pass. What a step spends
+waiting for its host, and on costs that are the same for every step, is as uncertain as these
+constants are between sites, whatever the regime: that variance adds.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from planner.training.confidence.regimes import (
     Regime,
     device_family,
     experts_per_device,
+    host_share,
     regime_of,
 )
 from planner.training.confidence.residuals import (
@@ -60,6 +63,13 @@ OTHER_KIND = 2
 """As many features as these is it worth that a cell is about another kind of memory."""
 HALF_COUNT = 5
 """Runs at which a cell has half of its largest weight."""
+HOST_SPREAD = 0.27
+"""Standard deviation, in logarithms, of the time hosts need: of six families that the costs of
+launches were fitted to, the median of the one left out is 0.98, 0.85, 0.85, 1.18, 1.3 or 0.6
+(docs/model.md)."""
+FIXED_SPREAD = 0.6
+"""The same of what a step costs whatever it computes: 158, 81 and 36 to 46 ms on three kinds of
+node with one profile (Megatron-LM's continuous integration), of which 80 ms are assumed."""
 FEATURES = len(fields(Regime))
 _WORK = ("family", "bits", "host_bound", "long")
 """Features that say what a job's time is spent on."""
@@ -73,7 +83,8 @@ def confidence_of(
     known = residuals or shipped_residuals()
     unmeasured = (*unmeasured_kinds(scenario, known.coverage), *more_experts(scenario, plan, known))
     ranges = _shipped if residuals is None else partial(_ranges, known)
-    step, memory, evidence = ranges(regime, measured=not unmeasured)
+    own = round(constants_variance(scenario, cost), 4)
+    step, memory, evidence = ranges(regime, measured=not unmeasured, own=own)
     return Confidence(
         level=LEVEL,
         step=step,
@@ -84,28 +95,34 @@ def confidence_of(
 
 
 @cache
-def _shipped(regime: Regime, *, measured: bool) -> tuple[Interval, Interval, Evidence]:
-    return _ranges(shipped_residuals(), regime, measured=measured)
+def _shipped(regime: Regime, *, measured: bool, own: float) -> tuple[Interval, Interval, Evidence]:
+    return _ranges(shipped_residuals(), regime, measured=measured, own=own)
 
 
 def _ranges(
-    known: Residuals, regime: Regime, *, measured: bool
+    known: Residuals, regime: Regime, *, measured: bool, own: float
 ) -> tuple[Interval, Interval, Evidence]:
     """Ranges of the step time and of the device's memory, and what they rest on. `measured`:
-    whether there are runs on these devices in this number format."""
+    whether there are runs on these devices in this number format. `own`: `constants_variance`."""
     return (
-        factors(known.cells, regime, STEP, measured=measured),
+        factors(known.cells, regime, STEP, measured=measured, own=own),
         factors(known.cells, regime, DEVICE),
         _evidence(known.cells, regime),
     )
 
 
 def factors(
-    cells: Sequence[Cell], regime: Regime, quantity: str, *, measured: bool = True
+    cells: Sequence[Cell],
+    regime: Regime,
+    quantity: str,
+    *,
+    measured: bool = True,
+    own: float = 0.0,
 ) -> Interval:
     """Lower and upper factor on a quantity in a regime; 0 and infinity without any cell about it.
     The step time and memory have cells of their own, and cells about another memory kind differ in
-    `OTHER_KIND` more features. `measured`: some cells are of this device in this format.
+    `OTHER_KIND` more features. `measured`: some cells are of this device in this format. `own`:
+    variance that the estimate has of itself (`constants_variance`).
     """
     about = [cell for cell in cells if (cell.quantity == STEP) == (quantity == STEP)]
     weights = [_weight(cell, regime, quantity) for cell in about]
@@ -116,11 +133,18 @@ def factors(
     centre = sum(weight * cell.mean for weight, cell in pairs) / total
     variance = sum(w * (cell.variance + (cell.mean - centre) ** 2) for w, cell in pairs) / total
     voices = total**2 / sum(weight**2 for weight in weights)
-    reach = DEVIATIONS * sqrt(variance * (1 + 1 / voices))
+    reach = DEVIATIONS * sqrt(variance * (1 + 1 / voices) + own)
     if quantity == STEP:
         alike = {c.publication for c in about if _same_work(c.regime, regime)}
         reach *= _small_sample(FREE_EACH * (len(alike) - 1) if measured else FEWEST_FREE)
     return Interval(low=min(exp(centre - reach), 1.0), high=max(exp(centre + reach), 1.0))
+
+
+def constants_variance(scenario: Scenario, cost: Estimate) -> float:
+    """Variance, in logarithms, that a step time has from the constants of its host and of its fixed
+    costs: each is as uncertain as they are, times its share of the step."""
+    fixed_share = min(scenario.job.software.step_overhead.value / cost.step_s, 1.0)
+    return (HOST_SPREAD * host_share(cost)) ** 2 + (FIXED_SPREAD * fixed_share) ** 2
 
 
 def _same_work(one: Regime, other: Regime) -> bool:

@@ -49,10 +49,12 @@ def test_the_stage_with_the_narrow_ring_gets_fewer_layers() -> None:
 
 
 def test_a_search_lists_the_plan_with_its_layers_moved() -> None:
-    """No slower than any placed plan with equal stages, and what it says is what is priced."""
+    """Faster than any placed plan with equal stages, and what it says is what is priced."""
     scenario = far_apart()
-    wanted = Restrictions(pipeline=(PAIRS,), schedule=("1f1b",), tensor=(1,))
+    wanted = Restrictions(
+        pipeline=(PAIRS,), schedule=("1f1b",), tensor=(1,), recompute=("none",), data=(2,)
+    )
     equal = search(scenario, restrictions=wanted, top=1, improve=None, advise=False).plans[0]
     found = search(scenario, restrictions=wanted, top=1, advise=False).plans[0]
-    assert found.estimate.step_s <= equal.estimate.step_s
+    assert found.estimate.step_s < equal.estimate.step_s
     assert point_estimate(scenario, found.plan).step_s == found.estimate.step_s
