@@ -103,6 +103,8 @@ class AxisKeywords(TypedDict, total=False):
     """What carries tokens to their experts: alltoall, allgather, deepep, hybridep or ncclep."""
     expert_overlap: bool | Iterable[bool] | None
     """Exchanges of experts run beside another microbatch."""
+    dispatch_pieces: int | Iterable[int] | None
+    """Pieces in which tokens travel to their experts."""
     micro_batch_size: int | Iterable[int] | None
     """Sequences per microbatch."""
     virtual_stages: int | Iterable[int] | None

@@ -27,6 +27,9 @@ class PlanOptions:
     expert_overlap: Annotated[
         str | None, option("on|off", "Exchanges of experts beside another microbatch.")
     ] = None
+    dispatch_pieces: Annotated[
+        str | None, option("N", "Pieces in which tokens travel to their experts.")
+    ] = None
     micro_batch_size: Annotated[str | None, option("N", "Sequences per microbatch.")] = None
     virtual_stages: Annotated[str | None, option("N", "Chunks per pipeline stage (VPP).")] = None
     schedule: Annotated[
@@ -95,6 +98,9 @@ class RestrictOptions:
     ] = None
     expert_overlap: Annotated[
         str | None, option("on|off", "Exchanges of experts beside another microbatch.")
+    ] = None
+    dispatch_pieces: Annotated[
+        str | None, option("N,...", "Pieces in which tokens travel to their experts.")
     ] = None
     micro_batch_size: Annotated[str | None, option("N,...", "Sequences per microbatch.")] = None
     virtual_stages: Annotated[str | None, option("N,...", "Chunks per pipeline stage (VPP).")] = (

@@ -72,6 +72,7 @@ DECISIONS: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("sequence_parallel", lambda side: labels.on_off(side.plan.sequence_parallel)),
     ("dispatcher", lambda side: side.plan.dispatcher or "none"),
     ("expert_overlap", lambda side: labels.on_off(side.plan.expert_overlap)),
+    ("dispatch_pieces", lambda side: str(side.plan.dispatch_pieces)),
     ("stages", lambda side: labels.stage_layers(side.plan)),
     ("hosts", _hosts),
 )

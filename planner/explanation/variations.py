@@ -25,8 +25,12 @@ OF_EXPERTS = (
     "expert-overlap",
     "expert-overlap-stages",
     "expert-overlap-recompute",
+    "dispatch-pieces",
+    "dispatch-tokens",
 )
 """Rules about how tokens reach their experts, which other decisions may break."""
+EXPERT_DECISIONS = ("dispatcher", "expert_overlap", "dispatch_pieces")
+"""Decisions about the same."""
 
 
 def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan:
@@ -39,7 +43,7 @@ def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan
     try:
         return _varied(scenario, plan, decisions, keep_experts=True)
     except RuleError as error:
-        if error.rule not in OF_EXPERTS or {"dispatcher", "expert_overlap"} & set(decisions):
+        if error.rule not in OF_EXPERTS or set(EXPERT_DECISIONS) & set(decisions):
             raise
         return _varied(scenario, plan, decisions, keep_experts=False)
 
@@ -49,7 +53,7 @@ def _varied(
 ) -> Plan:
     flags: dict[str, Any] = {**plan.choices, "data": None, **decisions}
     if not keep_experts or flags["expert"] == 1:
-        flags |= {name: decisions.get(name) for name in ("dispatcher", "expert_overlap")}
+        flags |= {name: decisions.get(name) for name in EXPERT_DECISIONS}
     if "virtual_stages" in decisions and "schedule" not in decisions:
         flags["schedule"] = None
     if "schedule" in decisions and "virtual_stages" not in decisions:

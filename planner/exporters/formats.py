@@ -16,7 +16,7 @@ from planner.exporters import (
     torch_pipelining,
     torchtitan,
 )
-from planner.exporters.job import refuse_uneven
+from planner.exporters.job import refuse_unsayable
 from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
 from planner.exporters.megatron import arguments
 from planner.exporters.megatron.unstated import unstated
@@ -52,7 +52,7 @@ class Format:
     def text(self, style: Style, job: ExportJob) -> str:
         """What the file holds. Raises: Inexpressible."""
         if self.states_batch:
-            refuse_uneven(job, style.file)
+            refuse_unsayable(job, style.file)
         return style.write(job)
 
 

@@ -162,10 +162,17 @@ def needs_framework(job: ExportJob, target: str, *frameworks: str) -> None:
         )
 
 
-def refuse_uneven(job: ExportJob, target: str) -> None:
-    """Raises: Inexpressible where replicas differ in their microbatches: no framework that has a
-    format can be told so."""
+def refuse_unsayable(job: ExportJob, target: str) -> None:
+    """Raises: Inexpressible where replicas differ in their microbatches, or tokens travel to their
+    experts in pieces: no framework that has a format can be told so."""
     plan = job.plan
+    if plan.dispatch_pieces > 1:
+        raise Inexpressible(
+            target,
+            "dispatch_pieces",
+            f"it has no switch for tokens that travel in {plan.dispatch_pieces} pieces",
+            hint="write ranks and launchers, and divide the tokens in your own framework",
+        )
     if job.job.global_batch_size % (plan.micro_batch_size * plan.degrees.data):
         most = plan.num_microbatches
         raise Inexpressible(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 SWITCHES = (
     "data_sharding",
     "expert_overlap",
+    "dispatch_pieces",
     "optimizer_offload",
     "weight_offload",
     "activation_offload",

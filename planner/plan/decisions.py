@@ -122,6 +122,8 @@ class Plan:
     """One of `DISPATCHERS`; None: no expert degree, or as the software profile does by default."""
     expert_overlap: bool = False
     """Exchanges of experts run beside the computation of another microbatch."""
+    dispatch_pieces: int = 1
+    """Parts of the tokens that travel to their experts one after the other."""
     shard_over: int | None = None
     optimizer_offload: float = 0.0
     weight_offload: bool = False
@@ -144,6 +146,7 @@ class Plan:
             "data_sharding": self.data_sharding,
             "dispatcher": self.dispatcher,
             "expert_overlap": self.expert_overlap,
+            "dispatch_pieces": self.dispatch_pieces,
             "shard_over": self.shard_over or "all",
             "optimizer_offload": self.optimizer_offload,
             "weight_offload": self.weight_offload,

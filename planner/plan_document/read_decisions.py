@@ -66,6 +66,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         placement=_placement(node["placement"]),
         dispatcher=_optional(node, "dispatcher", lambda value: value.text(DISPATCHERS)),
         expert_overlap=_optional(node, "expert_overlap", Node.flag) or False,
+        dispatch_pieces=_optional(node, "dispatch_pieces", _pieces) or 1,
         shard_over=None if shard_over is None else shard_over.count(at_least=1),
         optimizer_offload=0.0 if share is None else share.share(),
         weight_offload=weights is not None and weights.flag(),
@@ -76,6 +77,10 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     _check_shape(node, plan)
     _check_modules(node, plan)
     return plan
+
+
+def _pieces(node: Node) -> int:
+    return node.count(at_least=1)
 
 
 def _check_modules(node: Node, plan: Plan) -> None:

@@ -24,7 +24,7 @@ PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
 SHARED_OR_OFFLOADED = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
 """Decisions about where states and activations live."""
-SELDOM = ("dispatcher", "expert_overlap", *SHARED_OR_OFFLOADED)
+SELDOM = ("dispatcher", "expert_overlap", "dispatch_pieces", *SHARED_OR_OFFLOADED)
 """Axes of a search that a document has where they are not the usual ones."""
 MODULES = ("recompute_modules", "offload_modules")
 """Decisions about modules of layers."""
@@ -87,6 +87,11 @@ def decisions() -> Schema:
         "expert_overlap": {
             "description": "Exchanges of experts run beside the computation of another microbatch.",
             **FLAG,
+        },
+        "dispatch_pieces": {
+            "description": "Parts of the tokens that travel to their experts one after the other, "
+            "beside the products of another part. Missing: one.",
+            **POSITIVE,
         },
         "shard_over": {
             "description": "Ranks of data · context among which what is sharded is divided. "

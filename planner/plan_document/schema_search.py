@@ -48,6 +48,7 @@ _AXIS_VALUES: dict[str, Schema] = {
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
     "dispatcher": {"type": "string", "enum": list(DISPATCHERS)},
     "expert_overlap": FLAG,
+    "dispatch_pieces": POSITIVE,
     "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 1}]},
     "optimizer_offload": PART,
     "weight_offload": FLAG,

@@ -48,6 +48,7 @@ def _only_where_chosen(plan: Plan) -> dict[str, Any]:
     experts = {"dispatcher": plan.dispatcher, "expert_overlap": plan.expert_overlap}
     return {
         **({} if plan.dispatcher is None else experts),
+        **({} if plan.dispatch_pieces == 1 else {"dispatch_pieces": plan.dispatch_pieces}),
         **({} if plan.shard_over is None else {"shard_over": plan.shard_over}),
         **({"optimizer_offload": plan.optimizer_offload} if plan.optimizer_offload else {}),
         **({"weight_offload": True} if plan.weight_offload else {}),

@@ -94,6 +94,13 @@ CHOICES = (
         brief="ep-ov",
     ),
     Decision(
+        header="pieces",
+        name="pieces in which tokens travel to their experts",
+        show=lambda plan: str(plan.dispatch_pieces),
+        quiet="1",
+        brief="pcs",
+    ),
+    Decision(
         header="sharding",
         name="data sharding",
         show=lambda plan: (

@@ -74,6 +74,9 @@ class Expert(Input):
     """How tokens travel to their experts."""
     dispatcher_choices: tuple[DispatcherName, ...] = ()
     """Dispatchers a plan may choose from. Default: the one in `dispatcher`."""
+    dispatch_piece_choices: tuple[Count, ...] = ()
+    """Parts into which a plan may divide tokens, the exchange of one beside the products of
+    another. Default: tokens travel at once."""
     grouped_matmul: bool = True
     """All experts of a device run in one call."""
     fused_permutation: bool = False
@@ -115,10 +118,15 @@ class Expert(Input):
         "software", "expert.overlapped_share", Constant[Fraction]
     )
     """Most of an exchange, as a share, that runs during another microbatch's computation where
-    `overlap` has `expert`."""
+    `overlap` has `expert`, or during that of another piece of the tokens."""
     broadcast_share: Efficiency = general("software", "expert.broadcast_share", Constant[Fraction])
     """What eager kernels that spread an operand over rows or columns reach, as a share of the rate
     of those whose operands have one shape."""
+
+    @property
+    def dispatch_piece_options(self) -> tuple[int, ...]:
+        """What a plan may choose from, the default first."""
+        return tuple(sorted({1, *self.dispatch_piece_choices}))
 
     @property
     def sends_by(self) -> DispatcherName:

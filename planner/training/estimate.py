@@ -163,6 +163,7 @@ def shard_of(plan: Plan) -> Shard:
         sequence_parallel=plan.sequence_parallel,
         dispatcher=plan.dispatcher or "",
         expert_overlap=plan.expert_overlap,
+        dispatch_pieces=plan.dispatch_pieces,
         vocabulary=degrees.pipeline if kind_of(plan.schedule).shares_vocabulary else 1,
     )
 

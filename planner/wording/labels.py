@@ -95,11 +95,13 @@ def data_sharding(plan: Plan) -> str:
 
 
 def experts(plan: Plan) -> str:
-    """`, dispatcher deepep beside another microbatch`; empty without an expert degree."""
+    """`, dispatcher deepep beside another microbatch`, `, dispatcher alltoall in 4 pieces`; empty
+    without an expert degree."""
     if plan.dispatcher is None:
         return ""
     beside = " beside another microbatch" if plan.expert_overlap else ""
-    return f", dispatcher {plan.dispatcher}{beside}"
+    pieces = f" in {plan.dispatch_pieces} pieces" if plan.dispatch_pieces > 1 else ""
+    return f", dispatcher {plan.dispatcher}{beside}{pieces}"
 
 
 def offloading(plan: Plan) -> str:

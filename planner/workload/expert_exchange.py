@@ -57,6 +57,23 @@ def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
     )
 
 
+def divided(workload: Workload, name: str, routed: int) -> list[Operator]:
+    """Cutting the sorted tokens into pieces that are contiguous, or joining what came back: one
+    copy each way (microsoft/tutel `impls/overlap.py`; InternLM/InternEvo `overlap_moe_forward`)."""
+    if workload.shard.dispatch_pieces == 1:
+        return []
+    bytes_once = workload.element_bytes * routed * workload.model.hidden_size
+    return [
+        Pointwise(
+            name=f"{name}_pieces",
+            module="moe",
+            forward_bytes=2 * bytes_once,
+            backward_bytes=2 * bytes_once,
+            held_bytes=2 * bytes_once,
+        )
+    ]
+
+
 def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator]:
     """All-to-all over the expert ranks, then a gather (or reduce-scatter) over the expert-tensor
     ranks."""
@@ -81,8 +98,11 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 in_backward=True,
                 runs_with=SHARED_EXPERTS if _beside_shared(workload) else "",
                 copies=workload.token_copies,
-                calls=dispatcher.calls if dispatch else 1,
-                launch_s=dispatcher.dispatch_launch.value if dispatch else 0.0,
+                calls=shard.dispatch_pieces * (dispatcher.calls if dispatch else 1),
+                launch_s=shard.dispatch_pieces * dispatcher.dispatch_launch.value
+                if dispatch
+                else 0.0,
+                pieces=shard.dispatch_pieces,
                 network_efficiency=dispatcher.network_efficiency,
                 multiprocessors=dispatcher.multiprocessors.value,
                 num_groups=moe.num_groups,
@@ -100,6 +120,8 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 buffer_bytes=buffer_bytes * shard.expert_tensor,
                 in_forward=True,
                 in_backward=True,
+                calls=shard.dispatch_pieces,
+                pieces=shard.dispatch_pieces,
             )
         )
     return operators
@@ -107,11 +129,12 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
 
 def _beside_shared(workload: Workload) -> bool:
     """Whether shared experts run beside exchanges: not where another microbatch does
-    (Megatron-LM transformer_config.py: the two exclude each other)."""
+    (Megatron-LM transformer_config.py: the two exclude each other), or another piece."""
     moe = workload.model.moe
     shared = moe is not None and moe.shared_expert_ffn_hidden_size
     asked = "shared_expert" in workload.software.overlap
-    return bool(shared and asked) and not workload.shard.expert_overlap
+    shard = workload.shard
+    return bool(shared and asked) and not (shard.expert_overlap or shard.dispatch_pieces > 1)
 
 
 def gathered_exchange(workload: Workload, name: str) -> list[Operator]:

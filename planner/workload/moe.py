@@ -5,9 +5,10 @@ Letters as in `planner.workload.workload`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.workload.expert_exchange import expert_exchange, permutation
+from planner.workload.expert_exchange import divided, expert_exchange, permutation
 from planner.workload.expert_parts import (
     SHARED_EXPERT,
     activation_in_products,
@@ -56,9 +57,12 @@ def moe_operators(workload: Workload) -> list[Operator]:
         ),
         route(w, moe),
         permutation(w, "dispatch", routed),
+        *divided(w, "dispatch", routed),
     ]
     operators += expert_exchange(w, "dispatch", routed)
-    operators += [
+    pieces = shard.dispatch_pieces
+    in_flight_bytes = z * received * h * (pieces - 1) // pieces
+    products: list[Operator] = [
         GroupedMatmul(
             name="expert_up",
             module="experts",
@@ -71,6 +75,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
             n=projections * width,
             k=h,
             gradient_quantized=in_product,
+            in_flight_bytes=in_flight_bytes,
         ),
         *([clamp(w, "expert_clamp", received, width)] if eager and model.activation_clamp else []),
         activation_in_products(w, received, width, in_product=in_product),
@@ -85,11 +90,14 @@ def moe_operators(workload: Workload) -> list[Operator]:
             n=h,
             k=width,
             input_quantized=in_product,
+            in_flight_bytes=in_flight_bytes,
         ),
     ]
     if eager and model.linear_bias:
-        operators.append(output_bias(w, experts, received))
+        products.append(output_bias(w, experts, received))
+    operators += [replace(one, pieces=pieces) for one in products] if pieces > 1 else products
     operators += expert_exchange(w, "combine", routed)
+    operators += divided(w, "combine", routed)
     operators.append(permutation(w, "combine", routed))
     if moe.shared_expert_ffn_hidden_size:
         operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, SHARED_EXPERT)

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
+    """`pieces`: parts of the tokens that it treats one after the other, each with kernels and
+    messages of its own."""
+
     name: str
     module: str
     saved_bytes: int = 0
     parameters: int = 0
     expert: bool = False
+    pieces: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,8 @@ class Matmul(Operator):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupedMatmul(Operator):
     """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all. Its input, or the
-    gradient of its output, is already quantised where another kernel wrote it in that format."""
+    gradient of its output, is already quantised where another kernel wrote it in that format.
+    `in_flight_bytes`: tokens of other pieces on their way meanwhile."""
 
     groups: int
     m: int
@@ -67,6 +72,7 @@ class GroupedMatmul(Operator):
     k: int
     input_quantized: bool = False
     gradient_quantized: bool = False
+    in_flight_bytes: int = 0
 
     @property
     def flops(self) -> int:

@@ -22,6 +22,9 @@ class Shard(NamedTuple):
     """How tokens reach their experts; "": as the software profile does by default."""
     expert_overlap: bool = False
     """Exchanges of experts run beside the passes of another microbatch."""
+    dispatch_pieces: int = 1
+    """Parts of the tokens that travel to their experts one after the other, the exchange of one
+    beside the products of another."""
     vocabulary: int = 1
     """Pipeline stages that each hold a part of the vocabulary layers; 1: the two ends hold them
     whole.

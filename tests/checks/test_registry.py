@@ -73,6 +73,8 @@ PERMANENT = {
     "PL143": "overlap-of-experts",
     "PL144": "overlap-of-experts-stages",
     "PL145": "overlap-of-experts-recompute",
+    "PL146": "pieces-of-exchanges",
+    "PL147": "pieces-divide-tokens",
     "PL201": "cluster-too-small",
     "PL202": "microbatches-make-batch",
     "PL203": "rank-order",

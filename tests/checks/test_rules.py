@@ -266,6 +266,18 @@ CASES = {
         plan={"plans.0.expert_overlap": True},
         line='"expert_overlap": true',
     ),
+    "PL146": Case(
+        flags=EXPERT,
+        experts=True,
+        plan={"plans.0.dispatcher": "allgather", "plans.0.dispatch_pieces": 2},
+        line='"dispatch_pieces": 2',
+    ),
+    "PL147": Case(
+        flags=EXPERT,
+        experts=True,
+        plan={"plans.0.dispatch_pieces": 3},
+        line='"dispatch_pieces": 3',
+    ),
     "PL201": Case(
         flags=TENSOR,
         cluster={"node_groups.0.count": 1},

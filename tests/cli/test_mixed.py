@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from planner.training.search.best_first.mixed import AROUND
 from planner.training.search.best_first.run import RIVALLED
 
 if TYPE_CHECKING:
@@ -312,7 +313,7 @@ def test_what_promises_to_be_faster_without_slow_links_is_searched_first(
     assert fewer["step_s"] == pytest.approx(steps_of(alone)[0], rel=1e-9)
     assert fewer["step_s"] < steps_of(every)[0]
     assert fewer["step_s"] < every["search"]["bound_s"]
-    assert every["search"]["refined"] == RIVALLED
+    assert every["search"]["refined"] <= RIVALLED + AROUND
     said = every["plans"][0]["estimate"]["assumptions"]
     assert any("on mixed devices no such choice is searched" in one for one in said)
 

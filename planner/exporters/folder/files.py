@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.folder.frameworks import FRAMEWORKS
-from planner.exporters.job import refuse_uneven
+from planner.exporters.job import refuse_unsayable
 from planner.exporters.launchers import slurm, torchrun
 from planner.exporters.nodes import any_nodes_will_do, segment_of
 from planner.exporters.quoting import filled
@@ -115,7 +115,7 @@ def launch_folder(job: ExportJob, *, estimate: Estimate | None = None) -> Launch
     Raises: Inexpressible for a plan that the framework's exporter or a launcher cannot say, and for
     a framework without an exporter.
     """
-    refuse_uneven(job, TARGET)
+    refuse_unsayable(job, TARGET)
     framework = job.software.framework
     if framework not in FRAMEWORKS:
         known = ", ".join(FRAMEWORKS)

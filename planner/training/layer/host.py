@@ -45,12 +45,13 @@ def launch_s(
     if not isinstance(operator, GroupedMatmul):
         kernels = cost.backward_kernels if backward else cost.forward_kernels
         return slowness * kernels * software.host_launch.value
-    products = operator.groups * (2 if backward else 1)
+    groups = operator.groups * operator.pieces
+    products = groups * (2 if backward else 1)
     quantized, product = software.expert.quantized_launch, software.expert.product_launch
     if workload.quantized and quantized is not None:
         return products * quantized.value
     if product is not None:
-        return slowness * operator.groups * (3 if backward else 1) * product.value
+        return slowness * groups * (3 if backward else 1) * product.value
     return slowness * products * software.host_launch.value
 
 

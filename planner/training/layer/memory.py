@@ -165,7 +165,7 @@ def _working_bytes(operator: Operator, workload: Workload) -> int:
                 outputs, inputs = outputs // workload.loss_chunks, inputs // workload.loss_chunks
             return z * operator.batch * (outputs + inputs)
         case GroupedMatmul():
-            return z * operator.m * (operator.n + operator.k)
+            return z * operator.m * (operator.n + operator.k) + operator.in_flight_bytes
         case FusedAttention():
             tokens = operator.batch * operator.query_length * operator.heads
             return tokens * (2 * z + 4) * (operator.head_dim + operator.value_dim)

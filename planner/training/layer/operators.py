@@ -3,6 +3,8 @@ host."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.hardware.kernels import attention_s, grouped_matmul_s, matmul_s, memory_bound_s
@@ -36,6 +38,8 @@ class OperatorTime(NamedTuple):
 
 
 def operator_time(operator: Operator, workload: Workload, device: Device) -> OperatorTime:
+    if operator.pieces > 1:
+        return _in_pieces(operator, workload, device)
     match operator:
         case Matmul():
             return _matmul(operator, workload, device)
@@ -54,6 +58,29 @@ def operator_time(operator: Operator, workload: Workload, device: Device) -> Ope
             )
         case _:
             return OperatorTime()
+
+
+def _in_pieces(operator: Operator, workload: Workload, device: Device) -> OperatorTime:
+    """A piece as often as there are pieces: fewer rows a product, each of which reads the weights
+    and adds to their gradients."""
+    pieces = operator.pieces
+    piece: Operator = replace(operator, pieces=1)
+    if isinstance(piece, GroupedMatmul | Matmul):
+        piece = replace(piece, m=max(ceil(piece.m / pieces), 1))
+    elif isinstance(piece, Pointwise):
+        piece = replace(
+            piece,
+            forward_bytes=piece.forward_bytes / pieces,
+            backward_bytes=piece.backward_bytes / pieces,
+        )
+    cost = operator_time(piece, workload, device)
+    return OperatorTime(
+        forward_s=pieces * cost.forward_s,
+        input_gradient_s=pieces * cost.input_gradient_s,
+        weight_gradient_s=pieces * cost.weight_gradient_s,
+        forward_kernels=pieces * cost.forward_kernels,
+        backward_kernels=pieces * cost.backward_kernels,
+    )
 
 
 def _or(launches: int | None, kernels: int) -> int:

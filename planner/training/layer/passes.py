@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.training.layer.pieces import hidden_by_pieces_s
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,11 +51,13 @@ def pass_seconds(
     numbers: Floats,
     parts: Sequence[Ints],
     overlapped: Bools,
+    pieces: Ints,
 ) -> Floats:
     """[N, 5]: forward, backward, both of passes without another one beside them, and what full
     recomputation redoes, of N layers on a device with so many `multiprocessors`. `numbers` are
     those of all parts, `parts` the rows of the first, second and later parts of the layers; in
-    `overlapped` ones the exchanges of experts run beside another microbatch."""
+    `overlapped` ones the exchanges of experts run beside another microbatch; tokens travel in so
+    many `pieces`."""
     total = numbers[parts[0]]
     width = len(_COLUMNS)
     largest = [_COLUMNS.index("exchange_multiprocessors") + first for first in (0, width)]
@@ -65,6 +69,12 @@ def pass_seconds(
     blocking, most = software.launch_blocking, software.expert.overlapped_share.value
     forward = _Passes.of(total[:, :width], blocking)
     backward = _Passes.of(total[:, width : 2 * width], blocking)
+    divided = np.flatnonzero(pieces > 1)
+    if divided.size:
+        forward, backward = (
+            _in_pieces(one, divided, pieces[divided], most, multiprocessors)
+            for one in (forward, backward)
+        )
     full_s = np.maximum(forward.total_s - total[:, -1], 0.0)
     alone = forward.total_s, backward.total_s
     at = np.flatnonzero(overlapped & (forward.exchange_s + backward.exchange_s != 0))
@@ -98,12 +108,36 @@ class _Passes:
     def some(self, which: Ints) -> _Passes:
         return replace(self, **{name: getattr(self, name)[which] for name in _COLUMNS})
 
+    def with_some(self, which: Ints, others: _Passes) -> _Passes:
+        """With some of them replaced."""
+        columns = {name: getattr(self, name).copy() for name in _COLUMNS}
+        for name, column in columns.items():
+            column[which] = getattr(others, name)
+        return replace(self, **columns)
+
     @property
     def total_s(self) -> Floats:
         waiting_s = self.launching_s
         if not self.blocking:
             waiting_s = np.maximum(self.launching_s - self.launched_s, 0.0)
         return self.compute_s + waiting_s + self.tensor_s + self.context_s + self.expert_s
+
+
+def _in_pieces(
+    passes: _Passes, which: Ints, pieces: Ints, most: float, multiprocessors: int
+) -> _Passes:
+    """Passes of which some have their tokens in `pieces`, as `tally` overlaps them."""
+    one = passes.some(which)
+    possible_s = hidden_by_pieces_s(one.exchange_s, one.experts_s, pieces)
+    hidden_s = np.minimum(most * one.exchange_s, possible_s)
+    slowed_s = hidden_s * one.exchange_multiprocessors / multiprocessors
+    beside = replace(
+        one,
+        expert_s=one.expert_s - hidden_s,
+        compute_s=one.compute_s + slowed_s,
+        launched_s=np.maximum(one.launched_s + slowed_s - hidden_s, 0.0),
+    )
+    return passes.with_some(which, beside)
 
 
 def _paired(

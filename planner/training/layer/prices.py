@@ -128,10 +128,11 @@ class LayerPrices:
             return np.array([[time.passes_s for time in price.times] for price in prices])
         model, software = self._scenario.model, self._scenario.job.software
         overlapped = np.array([shard.expert_overlap for shard in shards], dtype=np.bool_)
+        pieces = np.array([shard.dispatch_pieces for shard in shards], dtype=np.int64)
         parts = [layer_parts(model, kind, shard) for shard in shards]
         rows = [np.array(list(map(self._row, place))) for place in zip(*parts, strict=True)]
         found = [
-            pass_seconds(software, device.multiprocessors, numbers, rows, overlapped)
+            pass_seconds(software, device.multiprocessors, numbers, rows, overlapped, pieces)
             for numbers, (device, _) in zip(self._tallied(), self._devices, strict=True)
         ]
         return np.stack(found, axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.hardware.collectives import (
@@ -14,6 +15,7 @@ from planner.hardware.collectives import (
 )
 from planner.training.layer.host import collective_launch_s, launch_s, launched
 from planner.training.layer.overlap import overlap_cost
+from planner.training.layer.pieces import hidden_by_pieces_s
 
 if TYPE_CHECKING:
     from planner.hardware.device import Device, LinkConstants
@@ -177,7 +179,12 @@ class PassTally:
 
 
 def collective_s(operator: Collective, group: ProcessGroup) -> float:
-    """Seconds of a layer's collective on an otherwise idle device."""
+    """Seconds of a layer's collective on an otherwise idle device, of all its pieces one after the
+    other."""
+    if operator.pieces > 1:
+        piece_bytes = ceil(operator.buffer_bytes / operator.pieces)
+        piece = replace(operator, pieces=1, buffer_bytes=piece_bytes)
+        return operator.pieces * collective_s(piece, group)
     if operator.operation == "ring_exchange":
         return operator.hops * send_s(group, operator.buffer_bytes)
     if operator.operation == "all_to_all":
@@ -222,6 +229,10 @@ class LayerTally:
     def finish(self, workload: Workload, device: Device) -> LayerTime:
         """The seconds of a whole layer."""
         forward, backward, software = self.forward, self.backward, workload.software
+        if workload.shard.dispatch_pieces > 1:
+            forward, backward = replace(forward), replace(backward)
+            for tally in (forward, backward):
+                _overlap_pieces(tally, workload, device)
         full_s = forward.total_s - self.spared_s
         alone = (forward.finish(), backward.finish())
         if workload.shard.expert_overlap:
@@ -239,6 +250,21 @@ class LayerTally:
             host_bound_s=forward.host_bound_s + backward.host_bound_s,
             forward_host_bound_s=forward.host_bound_s,
         )
+
+
+def _overlap_pieces(tally: PassTally, workload: Workload, device: Device) -> None:
+    """The exchange of one piece of the tokens beside the products of another; as `_pair`, at most a
+    share of exchanges, which takes multiprocessors from the products."""
+    exchange_s, pieces = tally.exchange_s, workload.shard.dispatch_pieces
+    most = workload.software.expert.overlapped_share.value
+    hidden_s = min(
+        most * exchange_s, float(hidden_by_pieces_s(exchange_s, tally.experts_s, pieces))
+    )
+    slowed_s = hidden_s * tally.exchange_multiprocessors / device.multiprocessors
+    tally.hidden_s += hidden_s
+    tally.expert_s -= hidden_s
+    tally.compute_s += slowed_s
+    tally.launched_s = max(tally.launched_s + slowed_s - hidden_s, 0.0)
 
 
 def _pair(forward: PassTally, backward: PassTally, most: float, device: Device) -> None:

@@ -93,6 +93,7 @@ def cloud(content: PageContent) -> Html | None:
 
 USUAL: dict[str, object] = {
     "expert_overlap": False,
+    "dispatch_pieces": 1,
     "shard_over": "all",
     "optimizer_offload": 0.0,
     "weight_offload": False,

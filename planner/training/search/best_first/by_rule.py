@@ -1,4 +1,5 @@
-"""Plans on mixed devices with layers divided by a rule, on hosts with like ones together.
+"""Plans on mixed devices with layers divided by a rule, on hosts with like ones together or around
+the others.
 
 The bounds of a search hold for every layout on any hosts. Behind slow links they are far below
 every plan, and do not tell which combinations are good. A batch of plans with one layout costs
@@ -28,9 +29,10 @@ from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.mixed.even_layers import even_layers, held_s
-from planner.training.search.mixed.row_hosts import block_orders
+from planner.training.search.mixed.row_hosts import block_orders, split_orders
 from planner.training.step.ahead import with_ahead
 from planner.training.step.parts import step_parts
+from planner.training.step.passes import stage_layer_s
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from planner.training.search.bounding.fitting import Fitting
 
 ORDERS = 6
-"""Most orders of the kinds of hosts."""
+"""Most orders of the kinds of hosts, whole ones and with one of them around the others."""
 
 PRICED = 128
 """Most plans that are priced in full."""
@@ -82,7 +84,7 @@ def plans_by_rule(
     combinations. Raises: OutOfTime."""
     scenario = combinations.scenario
     best_about: dict[int, _Candidate] = {}
-    for hosts in block_orders(scenario)[:ORDERS]:
+    for hosts in (*block_orders(scenario)[:ORDERS], *split_orders(scenario)[:ORDERS]):
         placed = scenario.placed(hosts)
         on = _Placed(hosts, placed, cost_table(placed, table.shards))
         for one in _on_hosts(combinations, on, below_s, budget):
@@ -127,18 +129,16 @@ def _on_hosts(
 ) -> Iterator[_Candidate]:
     """All that may take little more than `below_s`. Raises: OutOfTime."""
     _, placed, own = on
-    type_s = (own.type_forward_s + own.type_backward_s).sum(axis=(1, 2))
+    layer_s = (own.forward_s + own.backward_s).sum(axis=0)
     for first, group in zip(combinations.first.tolist(), combinations.groups, strict=False):
         which = np.flatnonzero(group.bound_s < below_s)
         if not which.size:
             continue
-        stage_s = [
-            max(float(type_s[of]) for of in types)
-            for types in placed.stage_types(group.screened.pipeline)
-        ]
         stage_layers = [one.num_layers for one in group.layout.stages]
         outer = group.layout.load.counts[..., -OUTER_KINDS:].sum(axis=-1)
         least = (outer == 0).sum(axis=1)
+        inner = group.layout.load.counts.sum(axis=(0, 1))
+        inner[-OUTER_KINDS:] = 0
         free = _is_free(placed, group)
         for part in pieces(which, group.chunks, budget):
             layers = fewest_recomputed(placed, own, group, part, budget)
@@ -149,7 +149,8 @@ def _on_hosts(
             if free:
                 held = held_s(parts.sends, group.schedule, batch.pipeline, batch.virtual_stages)
                 passes_s = (parts.passes.forward_s + parts.passes.backward_s).sum(axis=-1)
-                even, longest_s = even_layers(passes_s, stage_layers, stage_s, held, least)
+                each_s = stage_layer_s(placed, own, batch, layer_s) @ inner
+                even, longest_s = even_layers(passes_s, stage_layers, each_s, held, least)
                 shorter_s = (passes_s + held).max(axis=1) - longest_s
                 about_s = about_s - parts.num_microbatches * shorter_s
                 divided = [_of_chunks(row, group) for row in even.tolist()]

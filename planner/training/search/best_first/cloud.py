@@ -50,7 +50,8 @@ def cloud_of(
             peaks += _peaks(ideal, table, group, part, found.layers[part])
         for axis, values in _axes(group, scenario.node_devices).items():
             axes[axis] += values
-    usual = {axis: value_of(axis, 0) for axis in (*ONLY_WHERE_TRIED, "expert_overlap")}
+    usual = {axis: value_of(axis, code) for axis, code in ONLY_WHERE_TRIED.items()}
+    usual["expert_overlap"] = False
     usual["dispatcher"] = scenario.job.software.expert.dispatcher_options[0]
     return Cloud(
         step_bound_s=tuple(bounds),

@@ -53,6 +53,7 @@ FAMILY_AXES = (
     "expert",
     "expert_tensor",
     "expert_overlap",
+    "dispatch_pieces",
     "sequence_parallel",
 )
 """Combinations that agree in these axes form a family. What does not fit in a family excludes

@@ -27,6 +27,7 @@ SHARD_AXES = (
     "expert",
     "expert_tensor",
     "micro_batch_size",
+    "dispatch_pieces",
     "dispatcher",
     "expert_overlap",
     "sequence_parallel",

@@ -35,14 +35,14 @@ def held_s(sends: Sends, schedule: str, pipeline: int, virtual_stages: int) -> F
 
 
 def even_layers(
-    passes_s: Floats, layers: Sequence[int], stage_s: Sequence[float], held: Floats, least: Ints
+    passes_s: Floats, layers: Sequence[int], each_s: Floats, held: Floats, least: Ints
 ) -> tuple[Ints, Floats]:
     """Layers of every stage of every plan, int [N, p], at least `least` [p], and what the longest
     stage takes for one microbatch then, seconds [N]. `passes_s` [N, p] is what both passes take
-    with `layers` [p], of which one takes `stage_s` [p] in proportion, and `held` [N, p] what a
+    with `layers` [p], of which one takes `each_s` [N, p] in proportion, and `held` [N, p] what a
     stage waits besides."""
     now = np.maximum(layers, 1).astype(np.float64)
-    slower = np.array(stage_s) / max(stage_s)
+    slower = each_s / each_s.max(axis=1, keepdims=True)
     layer_s = (passes_s / (now * slower)).min(axis=1, keepdims=True) * slower
     once_s = passes_s - layer_s * now + held
     total = sum(layers)

@@ -95,5 +95,23 @@ def block_orders(scenario: Scenario) -> tuple[tuple[str, ...], ...]:
     return tuple(found)
 
 
+def split_orders(scenario: Scenario) -> tuple[tuple[str, ...], ...]:
+    """The hosts as the cluster lists them, like ones together, but those of one kind in two halves
+    around all others: each half has one boundary to these."""
+    names, order = scenario.cluster.host_names(), scenario.topology.order
+    kinds = scenario.topology.kinds
+    blocks: dict[tuple[str, int], list[str]] = {}
+    for node in order:
+        kind = kinds[node]
+        blocks.setdefault((kind.device.name, kind.devices_per_node), []).append(names[node])
+    found = []
+    for around, hosts in blocks.items() if len(blocks) > 1 else ():
+        half = len(hosts) // 2
+        inner = [host for block, own in blocks.items() if block != around for host in own]
+        if half:
+            found.append((*hosts[:half], *inner, *hosts[half:]))
+    return tuple(found)
+
+
 _MOST_BLOCKS = 4
 """Most kinds of nodes whose orders are all tried."""

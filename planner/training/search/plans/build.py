@@ -74,6 +74,7 @@ def plan_of(
         placement=placement(scenario, degrees),
         dispatcher=str(values["dispatcher"]) if degrees.expert > 1 else None,
         expert_overlap=bool(values["expert_overlap"]),
+        dispatch_pieces=int(values["dispatch_pieces"]),
         shard_over=_shard_over(scenario, values["shard_over"], degrees),
         optimizer_offload=float(values["optimizer_offload"]),
         weight_offload=bool(values["weight_offload"]),

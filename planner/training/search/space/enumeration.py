@@ -35,6 +35,7 @@ GRID_AXES = (
     "dispatcher",
     "expert_overlap",
     "micro_batch_size",
+    "dispatch_pieces",
     "sequence_parallel",
 )
 """Axes of a grid, expanded for each pipeline degree."""
@@ -49,8 +50,14 @@ VARIANT_AXES = (
 )
 """Axes expanded within each (pipeline, virtual_stages, schedule)."""
 
-ONLY_WHERE_TRIED = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
-"""Axes that a result lists only where there is more to choose than code 0."""
+ONLY_WHERE_TRIED = {
+    "dispatch_pieces": 1,
+    "shard_over": 0,
+    "optimizer_offload": 0,
+    "weight_offload": 0,
+    "activation_offload": 0,
+}
+"""Axes that a result lists only where there is more to choose than this code."""
 
 AXES = ("pipeline", *GRID_AXES, "virtual_stages", "schedule", *VARIANT_AXES)
 """The order in which axes are added, and so the order in which rules are applied."""
@@ -81,6 +88,7 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
         "expert_tensor": (1,),
         "dispatcher": software.expert.dispatcher_options if model.moe else first_dispatcher,
         "expert_overlap": software.expert_overlap_options if model.moe else (False,),
+        "dispatch_pieces": software.expert.dispatch_piece_options if model.moe else (1,),
         "micro_batch_size": divisors(job.global_batch_size),
         "sequence_parallel": software.sequence_parallel_options,
         "virtual_stages": tuple(range(1, min(max(model.num_layers // 2, 1), MOST_CHUNKS) + 1)),
@@ -295,7 +303,7 @@ def space_report(enumeration: Enumeration, restrictions: Restrictions) -> Space:
                 restricted_by_user=getattr(restrictions, axis) is not None,
             )
             for axis, codes in enumeration.values.items()
-            if axis not in ONLY_WHERE_TRIED or any(codes) or getattr(restrictions, axis) is not None
+            if set(codes) - {ONLY_WHERE_TRIED.get(axis)} or getattr(restrictions, axis) is not None
         ),
         exclusions=tuple(
             Exclusion(

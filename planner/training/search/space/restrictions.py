@@ -28,6 +28,7 @@ NUMBER_AXES = (
     "expert_tensor",
     "micro_batch_size",
     "virtual_stages",
+    "dispatch_pieces",
 )
 """Axes whose values are whole numbers."""
 SWITCH_AXES = (
@@ -71,6 +72,7 @@ class Restrictions:
     expert_tensor: tuple[int, ...] | None = None
     dispatcher: tuple[str, ...] | None = None
     expert_overlap: tuple[bool, ...] | None = None
+    dispatch_pieces: tuple[int, ...] | None = None
     micro_batch_size: tuple[int, ...] | None = None
     virtual_stages: tuple[int, ...] | None = None
     schedule: tuple[str, ...] | None = None
@@ -202,11 +204,12 @@ def unoffered(
         "sequence_parallel": tuple(_on_off(on) for on in software.sequence_parallel_options),
         "dispatcher": software.expert.dispatcher_options,
         "expert_overlap": tuple(_on_off(on) for on in software.expert_overlap_options),
+        "dispatch_pieces": tuple(map(str, software.expert.dispatch_piece_options)),
     }
     for axis, choices in offered.items():
         asked = getattr(restrictions, axis)
         for value in asked or ():
-            word = _on_off(value) if isinstance(value, bool) else value
+            word = _on_off(value) if isinstance(value, bool) else str(value)
             if word not in choices:
                 yield (
                     axis,

@@ -26,7 +26,7 @@ def test_no_layout_has_a_shorter_longest_stage(
     layers = [total // stages + (stage < total % stages) for stage in range(stages)]
     passes_s = np.array(stage_s) * layers + once
     found, longest_s = even_layers(
-        passes_s[None], layers, stage_s, np.array([held]), np.array(least)
+        passes_s[None], layers, np.array([stage_s]), np.array([held]), np.array(least)
     )
     assert found[0].sum() == total
     assert (found[0] >= least).all()

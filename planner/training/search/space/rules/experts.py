@@ -91,6 +91,16 @@ def expert_overlap(f: SpaceFacts, c: Columns) -> Holds:
     return (c["expert_overlap"] == 0) | (possible & f.overlaps_experts)
 
 
+def dispatch_pieces(f: SpaceFacts, c: Columns) -> Holds:
+    sent = (c["expert"] > 1) & _of_dispatchers(f, c, lambda needs: needs.overlaps)
+    return (c["dispatch_pieces"] == 1) | (sent & (c["expert_overlap"] == 0))
+
+
+def dispatch_tokens(f: SpaceFacts, c: Columns) -> Holds:
+    tokens = c["micro_batch_size"] * f.seq_length // c["context"]
+    return tokens % c["dispatch_pieces"] == 0
+
+
 def expert_biases(f: SpaceFacts, c: Columns) -> Holds:
     return (c["expert_tensor"] == 1) | f.splits_experts
 
@@ -174,6 +184,22 @@ EXPERTS = (
         axes=("expert", "dispatcher", "expert_overlap"),
         adjusts="expert_overlap",
         holds=expert_overlap,
+    ),
+    SpaceRule(
+        name="dispatch-pieces",
+        sentence="tokens travel to their experts in pieces only with an expert degree above 1, "
+        "alltoall or a dispatcher of its own kernels, and no exchanges beside another microbatch",
+        axes=("expert", "dispatcher", "expert_overlap", "dispatch_pieces"),
+        adjusts="dispatch_pieces",
+        holds=dispatch_pieces,
+    ),
+    SpaceRule(
+        name="dispatch-tokens",
+        sentence="the pieces in which tokens travel to their experts must divide the tokens of a "
+        "micro-batch on a device",
+        axes=("context", "micro_batch_size", "dispatch_pieces"),
+        adjusts="dispatch_pieces",
+        holds=dispatch_tokens,
     ),
     SpaceRule(
         name="order",
