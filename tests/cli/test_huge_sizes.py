@@ -109,6 +109,7 @@ def test_a_model_of_ten_thousand_layers_is_searched(tmp_path: Path) -> None:
     spent = planner_process(
         *("search", "--cluster", "dgx-a100-8", "--model", str(path), "--json"),
         *("--pipeline", "8", "--micro-batch-size", "1", "--data", "8", "--top", "2"),
+        *("--recompute", "full"),
     )
     assert spent.code == 0, spent.stderr
     found = json.loads(spent.stdout)

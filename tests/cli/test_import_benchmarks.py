@@ -277,7 +277,8 @@ def test_the_nodes_of_slurm_conf(planner: Run, written: Write, tmp_path: Path) -
     assert (read[0]["count"], read[0]["devices_per_node"]) == (64, 8)
     assert read[0]["hosts"] == "gpu[001-064]"
     found = planner("search", f"--cluster={tmp_path / 'c.yaml'}", "--model=llama-3-8b", "--nodes=2",
-                    "--top=1", "--global-batch-size=64")  # fmt: skip
+                    "--top=1", "--global-batch-size=64", "--tensor=2", "--pipeline=1",
+                    "--recompute=none")  # fmt: skip
     assert found.code == 0
 
 
