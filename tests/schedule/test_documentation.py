@@ -40,7 +40,7 @@ def test_with_their_paper_and_their_frameworks(name: str) -> None:
         assert number in paper
     assert kind.source.split(",")[0].split(" (")[0].removesuffix(" 2024") in paper
     for support in kind.runs_on:
-        if support.framework in ("composer", "accelerate"):
+        if support.framework in ("composer", "accelerate", "fms-fsdp"):
             continue
         expected = NAMES[support.framework]
         if support.provider.startswith("deepseek-ai"):
