@@ -38,6 +38,7 @@ from planner.workload.stages import stage_load
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from planner.arrays import Ints
     from planner.budget import Budget
     from planner.plan import Plan
     from planner.training.costs import CostTable
@@ -83,11 +84,14 @@ def plans_by_rule(
     `below_s`; fastest first, and without how sure that is. `table` has the shards of all
     combinations. Raises: OutOfTime."""
     scenario = combinations.scenario
+    groups, rows = _with_own_rows(combinations.groups, below_s)
+    shards = [table.shards[row] for row in rows.tolist()]
     best_about: dict[int, _Candidate] = {}
-    for hosts in (*block_orders(scenario)[:ORDERS], *split_orders(scenario)[:ORDERS]):
+    orders = (*block_orders(scenario)[:ORDERS], *split_orders(scenario)[:ORDERS])
+    for hosts in orders if shards else ():
         placed = scenario.placed(hosts)
-        on = _Placed(hosts, placed, cost_table(placed, table.shards))
-        for one in _on_hosts(combinations, on, below_s, budget):
+        on = _Placed(hosts, placed, cost_table(placed, shards))
+        for one in _on_hosts(groups, combinations.first, on, below_s, budget):
             known = best_about.get(one.combination)
             if known is None or one.about_s < known.about_s:
                 best_about[one.combination] = one
@@ -125,12 +129,12 @@ def _plan_of(scenario: Scenario, one: _Candidate, budget: Budget) -> Plan:
 
 
 def _on_hosts(
-    combinations: Combinations, on: _Placed, below_s: float, budget: Budget
+    groups: Sequence[Fitting], firsts: Ints, on: _Placed, below_s: float, budget: Budget
 ) -> Iterator[_Candidate]:
     """All that may take little more than `below_s`. Raises: OutOfTime."""
     _, placed, own = on
     layer_s = (own.forward_s + own.backward_s).sum(axis=0)
-    for first, group in zip(combinations.first.tolist(), combinations.groups, strict=False):
+    for first, group in zip(firsts.tolist(), groups, strict=False):
         which = np.flatnonzero(group.bound_s < below_s)
         if not which.size:
             continue
@@ -159,6 +163,32 @@ def _on_hosts(
                 yield _Candidate(
                     float(about_s[at]), first + which_one, on, group, which_one, divided[at]
                 )
+
+
+def _with_own_rows(groups: Sequence[Fitting], below_s: float) -> tuple[list[Fitting], Ints]:
+    """The groups with rows of a table that has those alone which combinations need that may take
+    less than `below_s`; and these rows of the whole table."""
+    needed = [np.zeros(0, dtype=np.int64)]
+    for group in groups:
+        of_grid = np.unique(group.grid_row[group.bound_s < below_s])
+        needed += [group.screened.columns[name][of_grid] for name in _ROWS]
+    rows = np.unique(np.concatenate(needed))
+    renumbered = []
+    for group in groups:
+        columns = group.screened.columns
+        own = {name: _places(rows, columns[name]) for name in _ROWS}
+        screened = replace(group.screened, columns={**columns, **own})
+        renumbered.append(replace(group, screened=screened))
+    return renumbered, rows
+
+
+def _places(rows: Ints, column: Ints) -> Ints:
+    """Where each of the column is among `rows`; anywhere for what is not."""
+    return np.minimum(np.searchsorted(rows, column), max(len(rows) - 1, 0))
+
+
+_ROWS = ("row", "shared_row")
+"""Columns of a group that point into a table of costs."""
 
 
 def _is_free(placed: Scenario, group: Fitting) -> bool:

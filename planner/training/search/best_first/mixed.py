@@ -81,13 +81,14 @@ class MixedRefinement(Refinement):
         self._answers: dict[_Key, tuple[_Wanted, SolvedCombination]] = {}
         self._passes: dict[int, Floats] = {}
         self._dispatchers = DispatcherBounds()
+        self._ended = False
         self._around_s: float | None = None
         """What the best plan took after plans by a rule were priced."""
         self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
     @property
     def spent(self) -> bool:
-        return self._may_end and not self._looks_around
+        return self._ended or (self._may_end and not self._looks_around)
 
     @property
     def _looks_around(self) -> bool:
@@ -125,6 +126,8 @@ class MixedRefinement(Refinement):
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
         if self._may_end and self._looks_around:
+            # Better plans leave gaps no larger than those with which the walk may end.
+            self._ended = not self._far
             self.look_around()
             return
         opened = self._queue.pop()
