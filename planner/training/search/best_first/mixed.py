@@ -92,8 +92,10 @@ class MixedRefinement(Refinement):
 
     @property
     def _looks_around(self) -> bool:
-        """Whether the walk found a better plan since plans by a rule were priced."""
-        return self._around_s is None or self._best.first_s < self._around_s
+        """Whether the walk found a better plan since plans by a rule were priced, and combinations
+        that are left may be faster than that by more than `NEAR_SLOWEST`."""
+        improved = self._around_s is None or self._best.first_s < self._around_s
+        return improved and self._queue.least_s < (1 - NEAR_SLOWEST) * self._best.first_s
 
     @property
     def _may_end(self) -> bool:
