@@ -235,6 +235,25 @@ def test_what_is_faster_without_the_slow_devices_is_said(
     assert reasons.startswith(" • Without the t4 the step takes")
 
 
+def searches_on(
+    planner: Callable[..., Outcome], folder: Path, groups: list[dict[str, Any]], *options: str
+) -> Callable[..., Any]:
+    """Searches for a small model on these node groups, with further options."""
+    cluster = {"name": "slow", "node_groups": groups}
+    (folder / "c.yaml").write_text(json.dumps(cluster), encoding="utf-8")
+
+    def searched(*more: str) -> Any:
+        outcome = planner(
+            *("search", "--cluster", str(folder / "c.yaml"), "--model", "gpt-1.7b"),
+            *("--top", "1", "--context", "1", "--recompute", "none", "--sequence-parallel", "off"),
+            *("--json", *options, *more),
+        )
+        assert outcome.code == 0, outcome.stderr
+        return json.loads(outcome.stdout)
+
+    return searched
+
+
 def test_behind_slow_links_a_schedule_asked_for_gives_no_faster_plan(
     planner: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -243,18 +262,7 @@ def test_behind_slow_links_a_schedule_asked_for_gives_no_faster_plan(
     slow = {"network": {"cards": 1, "bandwidth": "1.25 GB/s"}}
     slow["intra_node"] = {"bandwidth": "150 GB/s"}
     groups = [group("a", "a100-sxm-40gb", 2), group("v", "v100-sxm-32gb", 2) | slow]
-    cluster = {"name": "slow", "node_groups": groups}
-    (tmp_path / "c.yaml").write_text(json.dumps(cluster), encoding="utf-8")
-
-    def searched(*options: str) -> Any:
-        outcome = planner(
-            *("search", "--cluster", str(tmp_path / "c.yaml"), "--model", "gpt-1.7b"),
-            *("--precision", "fp16", "--top", "1", "--context", "1", "--recompute", "none"),
-            *("--sequence-parallel", "off", "--json", *options),
-        )
-        assert outcome.code == 0, outcome.stderr
-        return json.loads(outcome.stdout)
-
+    searched = searches_on(planner, tmp_path, groups, "--precision", "fp16")
     free, asked = searched(), searched("--schedule", "1f1b")
     assert asked["search"]["gap"] < 0.01
     assert steps_of(free)[0] <= steps_of(asked)[0]
@@ -267,19 +275,9 @@ def test_stages_beside_slow_links_get_fewer_layers(
     on it do not tell, nor do layers in proportion to the speed of stages."""
     slow = {"network": {"cards": 1, "bandwidth": "1.25 GB/s"}}
     groups = [group("a", "a100-sxm-40gb", 1), group("b", A100, 3) | slow]
-    (tmp_path / "c.yaml").write_text(
-        json.dumps({"name": "slow", "node_groups": groups}), encoding="utf-8"
+    searched = searches_on(
+        planner, tmp_path, groups, "--schedule", "1f1b", "--micro-batch-size", "1,2,4,8"
     )
-
-    def searched(*options: str) -> Any:
-        outcome = planner(
-            *("search", "--cluster", str(tmp_path / "c.yaml"), "--model", "gpt-1.7b"),
-            *("--top", "1", "--context", "1", "--recompute", "none", "--schedule", "1f1b"),
-            *("--sequence-parallel", "off", "--micro-batch-size", "1,2,4,8", "--json", *options),
-        )
-        assert outcome.code == 0, outcome.stderr
-        return json.loads(outcome.stdout)
-
     free, asked = searched(), searched("--pipeline", "16")
     assert asked["search"]["gap"] < 0.06
     assert steps_of(free)[0] <= steps_of(asked)[0]

@@ -261,6 +261,11 @@ def _overlap_pieces(tally: PassTally, workload: Workload, device: Device) -> Non
         most * exchange_s, float(hidden_by_pieces_s(exchange_s, tally.experts_s, pieces))
     )
     slowed_s = hidden_s * tally.exchange_multiprocessors / device.multiprocessors
+    _hide(tally, hidden_s, slowed_s)
+
+
+def _hide(tally: PassTally, hidden_s: float, slowed_s: float) -> None:
+    """Exchanges run for so long behind computation, which takes longer for it."""
     tally.hidden_s += hidden_s
     tally.expert_s -= hidden_s
     tally.compute_s += slowed_s
@@ -288,7 +293,4 @@ def _pair(forward: PassTally, backward: PassTally, most: float, device: Device) 
     for tally in passes:
         hidden = hidden_s * tally.exchange_s / exchange_s
         slowed = hidden_s * taken * tally.compute_s / cover_s
-        tally.hidden_s += hidden
-        tally.expert_s -= hidden
-        tally.compute_s += slowed
-        tally.launched_s = max(tally.launched_s + slowed - hidden, 0.0)
+        _hide(tally, hidden, slowed)
